@@ -1,0 +1,2 @@
+/** What a program that embeds the engine imports. */
+export * from './errors.ts'
