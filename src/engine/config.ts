@@ -1,0 +1,66 @@
+/** How an engine is set up: `daemon.json` and the daemon's flags, translated. Everything has Docker's default. */
+import type { LogConfig, Ulimit } from './types.ts'
+
+/** An outside OCI runtime (`--add-runtime`, `runtimes` in daemon.json). */
+export interface RuntimeConfig {
+  path: string
+  runtimeArgs?: string[]
+}
+
+/** `default-address-pools`: networks of `size` bits are cut out of `base`. */
+export interface AddressPool {
+  base: string
+  size: number
+}
+
+export interface EngineConfig {
+  /** `key=value` labels of the daemon itself. */
+  labels?: string[]
+  /** The log driver of containers that name none; `json-file` unless told. */
+  logConfig?: LogConfig
+  /** `overlay2` or `vfs`; the better one that works where absent. */
+  storageDriver?: string
+  /** Bytes of /dev/shm where a container says nothing; 64 MiB. */
+  defaultShmSize?: number
+  defaultIpcMode?: string
+  defaultCgroupnsMode?: 'private' | 'host'
+  defaultRuntime?: string
+  runtimes?: Record<string, RuntimeConfig>
+  defaultUlimits?: Ulimit[]
+  cgroupParent?: string
+  /** Run every container with an init process. */
+  init?: boolean
+  initPath?: string
+  noNewPrivileges?: boolean
+  /** Path of a profile, `builtin` or `unconfined`. */
+  seccompProfile?: string
+  oomScoreAdjust?: number
+  /** Seconds that the daemon's own end waits. */
+  shutdownTimeout?: number
+  /** Network settings, by their names in daemon.json in camelCase. */
+  bridge?: string
+  bip?: string
+  fixedCidr?: string
+  fixedCidrV6?: string
+  defaultGateway?: string
+  mtu?: number
+  dns?: string[]
+  dnsSearch?: string[]
+  dnsOpts?: string[]
+  defaultAddressPools?: AddressPool[]
+  icc?: boolean
+  /** Address for ports published without one. */
+  ip?: string
+  ipForward?: boolean
+  ipMasq?: boolean
+  ipv6?: boolean
+  userlandProxy?: boolean
+  hostGatewayIps?: string[]
+  registryMirrors?: string[]
+  insecureRegistries?: string[]
+  maxConcurrentDownloads?: number
+  maxConcurrentUploads?: number
+  maxDownloadAttempts?: number
+  experimental?: boolean
+  debug?: boolean
+}
