@@ -1,0 +1,52 @@
+/**
+ * `npm test`: lint, types, the direction of imports, then every test under node:test. Arguments narrow it down:
+ * `npm test -- src/image` runs only the tests below that path. Ends with the test runner's own summary.
+ */
+import { spawnSync } from 'node:child_process'
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+
+const root = path.resolve(import.meta.dirname, '..')
+const bin = (name: string) => path.join(root, 'node_modules/.bin', name)
+const wanted = process.argv.slice(2)
+
+const checks: [string, string, ...string[]][] = [
+  ['lint', bin('biome'), 'check', '--error-on-warnings', '.'],
+  ['types', bin('tsc'), '--noEmit'],
+  ['imports', process.execPath, path.join(root, 'scripts/check-layers.ts')],
+]
+
+for (const [name, command, ...args] of wanted.length > 0 ? [] : checks) {
+  console.log(`# ${name}`)
+  const { status } = spawnSync(command, args, { cwd: root, stdio: 'inherit' })
+  if (status !== 0) {
+    console.error(`# ${name} failed`)
+    process.exit(1)
+  }
+}
+
+const { status } = spawnSync(
+  process.execPath,
+  [
+    '--disable-warning=ExperimentalWarning',
+    '--test',
+    // Tests of the kernel's state share one kernel: one file at a time keeps what each sees its own.
+    '--test-concurrency=1',
+    '--test-timeout=600000',
+    `--test-reporter=${process.env.CI ? 'dot' : 'spec'}`,
+    ...['src', 'test'].flatMap(folder => testsBelow(path.join(root, folder))),
+  ],
+  { cwd: root, stdio: 'inherit' },
+)
+process.exit(status ?? 1)
+
+function testsBelow(folder: string): string[] {
+  return fs
+    .readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(name => name.endsWith('.test.ts'))
+    .map(name => path.join(folder, name))
+    .filter(
+      file => wanted.length === 0 || wanted.some(prefix => path.relative(root, file).startsWith(prefix)),
+    )
+    .sort()
+}
