@@ -1,0 +1,26 @@
+import type { Target } from './target.ts'
+
+/** Something that is measured on both engines in turn, so that a busy machine is busy for both. */
+export interface Measure {
+  name: string
+  /** What {@link sample} returns. */
+  unit: 'ms' | 'MB' | 'per second' | 'MB/s'
+  better: 'lower' | 'higher'
+  /** How many times better than Docker it is meant to be; absent where the goal is {@link limit}. */
+  goal?: number
+  /** What Gantry itself must stay under. */
+  limit?: number
+  /** Samples taken of each engine. */
+  rounds: number
+  /** Once on each engine before the first sample; what it returns undoes it. */
+  prepare?(target: Target, context: Context): Promise<() => Promise<void>>
+  sample(target: Target, context: Context): Promise<number>
+}
+
+/** Where the measures find what they run. */
+export interface Context {
+  /** A `docker save` archive of a Debian root file system, if one was given. */
+  debianArchive: string | undefined
+  /** Restarts Gantry's daemon with its containers running; milliseconds until it answers. */
+  restartGantry(): Promise<number>
+}

@@ -1,0 +1,98 @@
+/**
+ * `npm run bench -- --docker /run/docker.sock [--debian debian.tar] [--only TEXT] [--rounds N]`: Gantry beside a real Docker, in one run,
+ * alternating sample by sample; medians and their ratio as a Markdown table. Without `--docker`, Gantry alone.
+ */
+import * as fs from 'node:fs'
+import { parseArgs } from 'node:util'
+import { busyboxChanges, busyboxRootfs } from '../test/support/busybox.ts'
+import { Daemon } from '../test/support/daemon.ts'
+import type { Context, Measure } from './measure.ts'
+import { byteMeasures } from './measures/bytes.ts'
+import { execMeasures } from './measures/exec.ts'
+import { footprintMeasures } from './measures/footprint.ts'
+import { lifecycleMeasures, networkMeasures } from './measures/lifecycle.ts'
+import { restartMeasure } from './measures/restart.ts'
+import { Target } from './target.ts'
+
+const { values: options } = parseArgs({
+  options: {
+    docker: { type: 'string' },
+    debian: { type: 'string' },
+    only: { type: 'string', default: '' },
+    rounds: { type: 'string' },
+  },
+})
+
+const measures: Measure[] = [
+  ...lifecycleMeasures,
+  ...execMeasures,
+  ...networkMeasures,
+  ...footprintMeasures,
+  ...byteMeasures,
+  restartMeasure,
+].filter(measure => measure.name.includes(options.only))
+
+const daemon = await Daemon.start({ parent: '/var/tmp' })
+try {
+  const gantry = new Target('gantry', daemon.socket)
+  gantry.enginePids = () => childrenOf(daemon.pid!)
+  const targets = [gantry]
+  if (options.docker !== undefined) {
+    const docker = new Target('docker', options.docker.replace('unix://', ''))
+    await docker.docker('import', ...busyboxChanges, busyboxRootfs(), 'busybox:latest')
+    targets.push(docker)
+  }
+  const context: Context = {
+    debianArchive: options.debian,
+    async restartGantry() {
+      await daemon.stop('SIGKILL')
+      const start = performance.now()
+      await daemon.start()
+      return performance.now() - start
+    },
+  }
+
+  console.log('| measure | Docker | Gantry | ratio | goal |\n| --- | --- | --- | --- | --- |')
+  for (const measure of measures) console.log(await row(measure, targets, context))
+  for (const target of targets) target.close()
+} finally {
+  await daemon.remove()
+}
+
+async function row(measure: Measure, targets: Target[], context: Context): Promise<string> {
+  const compared = measure === restartMeasure ? targets.slice(0, 1) : targets
+  const samples = new Map<Target, number[]>(compared.map(target => [target, []]))
+  try {
+    const undo = await Promise.all(compared.map(target => measure.prepare?.(target, context)))
+    try {
+      for (let round = 0; round < Number(options.rounds ?? measure.rounds); round++) {
+        for (const [target, values] of samples) values.push(await measure.sample(target, context))
+      }
+    } finally {
+      for (const each of undo) await each?.()
+    }
+  } catch (error) {
+    return `| ${measure.name} | | ${String(error).split('\n')[0]} | | |`
+  }
+  const [gantry, docker] = compared.map(target => median(samples.get(target)!))
+  const ratio =
+    docker === undefined ? undefined : measure.better === 'lower' ? docker / gantry! : gantry! / docker
+  const goal =
+    measure.limit === undefined ? `${measure.goal} times` : `under ${measure.limit} ${measure.unit}`
+  const show = (value: number | undefined) =>
+    value === undefined ? '' : `${value.toPrecision(3)} ${measure.unit}`
+  return `| ${measure.name} | ${show(docker)} | ${show(gantry)} | ${ratio?.toFixed(1) ?? ''} | ${goal} |`
+}
+
+function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)]!
+}
+
+/** The process that was started, or, where that one only made a namespace for another, the other. */
+function childrenOf(pid: number): number[] {
+  const children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+  return fs.readFileSync(`/proc/${pid}/comm`, 'utf8').includes('unshare')
+    ? children.split(' ').map(Number)
+    : [pid]
+}
