@@ -1,0 +1,51 @@
+/** Namespaces: entering them with one thread, and things that live in another network namespace. */
+import { check, native } from './native.ts'
+
+export const CLONE_NEWTIME = 0x80
+export const CLONE_NEWNS = 0x20000
+export const CLONE_NEWCGROUP = 0x2000000
+export const CLONE_NEWUTS = 0x4000000
+export const CLONE_NEWIPC = 0x8000000
+export const CLONE_NEWUSER = 0x10000000
+export const CLONE_NEWPID = 0x20000000
+export const CLONE_NEWNET = 0x40000000
+
+/** Move the calling thread into a namespace. Only in a worker thread that ends afterwards: other work would follow it. */
+export function setns(fd: number, type: number): void {
+  check(native().setns(fd, type), 'setns')
+}
+
+/**
+ * Confine the calling worker thread to the folder `root`: from here on its synchronous `fs` calls see nothing else,
+ * whatever links they meet (unshare(CLONE_FS), chroot, chdir). Other threads keep their root. Refused (EINVAL) on the main thread.
+ */
+export function confineThread(root: string): void {
+  check(native().confineThread(root), 'confine', root)
+}
+
+/** A new, empty network namespace (only `lo`, down). It lives as long as someone holds the fd or runs in it. */
+export function createNetns(): number {
+  return check(native().netnsCreate(), 'unshare(CLONE_NEWNET)')
+}
+
+export type SocketKind = 'udp4' | 'udp6' | 'tcp4' | 'tcp6'
+
+/**
+ * A socket bound to `address:port` inside another network namespace, opened there by a helper thread and usable from
+ * here (`dgram` bind({fd}), `net` listen({fd})). TCP sockets listen already; IPv6 ones take IPv6 only. Non-blocking, SO_REUSEADDR.
+ */
+export function openSocketInNetns(
+  netnsFd: number,
+  kind: SocketKind,
+  address: string,
+  port: number,
+  backlog = 128,
+): number {
+  const family = kind.endsWith('6') ? 10 : 2
+  const type = kind.startsWith('tcp') ? 1 : 2
+  return check(
+    native().socketInNetns(netnsFd, family, type, address, port, type === 1 ? backlog : 0),
+    `${kind} socket`,
+    `${address}:${port}`,
+  )
+}

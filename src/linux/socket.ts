@@ -1,0 +1,76 @@
+/** Sockets: fds passed over unix sockets, peers' credentials, netlink. Blocking calls answer at once or within their limit. */
+import { closeSync } from 'node:fs'
+import { check, native } from './native.ts'
+
+export const SOCK_STREAM = 1
+export const SOCK_SEQPACKET = 5
+
+/** Two connected unix sockets, close-on-exec. */
+export function socketpair(type = SOCK_STREAM): [number, number] {
+  return check<[number, number]>(native().socketpair(type), 'socketpair')
+}
+
+/** Send `data` (at least one byte) and fds in one message. */
+export function sendFds(socket: number, data: Uint8Array, fds: number[]): void {
+  check(native().sendFds(socket, data, fds), 'sendmsg')
+}
+
+/** Receive a message of at most `length` bytes and the fds that came with it (close-on-exec; the caller closes them). */
+export function recvFds(socket: number, length: number): { data: Uint8Array; fds: number[] } {
+  const fds: number[] = []
+  return { data: check<Uint8Array>(native().recvFds(socket, length, fds), 'recvmsg'), fds }
+}
+
+/** Who is at the other end of a unix socket (as of connect). SO_PEERCRED, unix(7). */
+export function peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
+  const into = new Int32Array(3)
+  check(native().peerCredentials(fd, into), 'getsockopt(SO_PEERCRED)')
+  return { pid: into[0]!, uid: into[1]!, gid: into[2]! }
+}
+
+export const NETLINK_ROUTE = 0
+export const NETLINK_SOCK_DIAG = 4
+export const NETLINK_NETFILTER = 12
+export const NETLINK_GENERIC = 16
+
+const SOL_NETLINK = 270
+const NETLINK_ADD_MEMBERSHIP = 1
+const NETLINK_DROP_MEMBERSHIP = 2
+
+/**
+ * A netlink socket, in our network namespace or in another (`netnsFd`), where it stays. Extended acknowledgements are on,
+ * capped ones too (an error does not repeat the request), and dumps check their request strictly.
+ */
+export class NetlinkSocket {
+  readonly fd: number
+
+  constructor(protocol: number, netnsFd = -1) {
+    this.fd = check(native().netlinkOpen(protocol, netnsFd), 'netlink socket')
+  }
+
+  /** Send one datagram: one message or a batch. */
+  send(data: Uint8Array): void {
+    check(native().send(this.fd, data), 'netlink send')
+  }
+
+  /** The next datagram; `undefined` where none came within `maxWaitMs` (0: only what is there already). */
+  recv(maxWaitMs = 1000): Buffer | undefined {
+    const result = native().recv(this.fd, maxWaitMs)
+    if (result === -11) return undefined
+    const bytes = check<Uint8Array>(result, 'netlink recv')
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+
+  /** Join a multicast group, by its number (RTNLGRP_…). */
+  subscribe(group: number): void {
+    check(native().setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group), 'netlink subscribe')
+  }
+
+  unsubscribe(group: number): void {
+    check(native().setsockopt(this.fd, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, group), 'netlink unsubscribe')
+  }
+
+  close(): void {
+    closeSync(this.fd)
+  }
+}
