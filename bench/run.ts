@@ -2,7 +2,6 @@
  * `npm run bench -- --docker /run/docker.sock [--debian debian.tar] [--only TEXT] [--rounds N]`: Gantry beside a real Docker, in one run,
  * alternating sample by sample; medians and their ratio as a Markdown table. Without `--docker`, Gantry alone.
  */
-import * as fs from 'node:fs'
 import { parseArgs } from 'node:util'
 import { busyboxChanges, busyboxRootfs } from '../test/support/busybox.ts'
 import { Daemon } from '../test/support/daemon.ts'
@@ -35,7 +34,7 @@ const measures: Measure[] = [
 const daemon = await Daemon.start({ parent: '/var/tmp' })
 try {
   const gantry = new Target('gantry', daemon.socket)
-  gantry.enginePids = () => childrenOf(daemon.pid!)
+  gantry.enginePids = () => [daemon.pid!]
   const targets = [gantry]
   if (options.docker !== undefined) {
     const docker = new Target('docker', options.docker.replace('unix://', ''))
@@ -87,12 +86,4 @@ async function row(measure: Measure, targets: Target[], context: Context): Promi
 function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)]!
-}
-
-/** The process that was started, or, where that one only made a namespace for another, the other. */
-function childrenOf(pid: number): number[] {
-  const children = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
-  return fs.readFileSync(`/proc/${pid}/comm`, 'utf8').includes('unshare')
-    ? children.split(' ').map(Number)
-    : [pid]
 }

@@ -1,0 +1,44 @@
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import type { Daemon } from './daemon.ts'
+
+/** What a daemon that was removed with its containers must not leave behind on the host: mounts, cgroups, processes. */
+export function leftovers(daemon: Daemon): string[] {
+  return [...mounts(daemon.folder), ...processes(daemon.folder), ...emptyGroups()]
+}
+
+function mounts(folder: string): string[] {
+  return fs
+    .readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter(line => line.includes(folder))
+    .map(line => `mount ${line}`)
+}
+
+function processes(folder: string): string[] {
+  return fs.readdirSync('/proc').flatMap(pid => {
+    if (!/^\d+$/.test(pid)) return []
+    try {
+      const cwd = fs.readlinkSync(`/proc/${pid}/cwd`)
+      const command = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+      return cwd.startsWith(folder) || command.includes(folder) ? [`process ${pid} ${command}`] : []
+    } catch {
+      return []
+    }
+  })
+}
+
+/** Groups of containers that have no process any more. Another daemon's running containers are its own affair. */
+function emptyGroups(): string[] {
+  const root = '/sys/fs/cgroup'
+  const hierarchies = [root, ...fs.readdirSync(root).map(name => path.join(root, name))]
+  return hierarchies.flatMap(hierarchy => {
+    const group = path.join(hierarchy, 'gantry')
+    if (!fs.existsSync(group)) return []
+    return fs.readdirSync(group, { withFileTypes: true }).flatMap(entry => {
+      if (!entry.isDirectory() || !/^[0-9a-f]{64}$/.test(entry.name)) return []
+      const procs = fs.readFileSync(path.join(group, entry.name, 'cgroup.procs'), 'utf8')
+      return procs === '' ? [`cgroup ${path.join(group, entry.name)}`] : []
+    })
+  })
+}
