@@ -3,13 +3,13 @@
  * Afterwards every container is in a legal state with the right exit code and its whole log, and nothing else is left.
  */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cannotRunDaemon, Daemon } from './support/daemon.ts'
 import { leftovers } from './support/leftovers.ts'
+import { shimsOf } from './support/processes.ts'
 import { randomFrom } from './support/random.ts'
 
 const KILLS = 50
@@ -122,22 +122,9 @@ test('a daemon killed again and again loses nothing', { skip: cannotRunDaemon() 
     }
     const folders = fs.readdirSync(path.join(daemon.dataRoot, 'containers')).sort()
     assert.deepEqual(folders, listed.map((container: any) => container.Id).sort(), 'folders of containers')
-    const shims = execFileSync('pgrep', ['-f', daemon.execRoot], { encoding: 'utf8' }).trim().split('\n')
-    assert.deepEqual(
-      shims.filter(pid => Number(pid) !== daemon.pid && isShim(pid)),
-      [],
-      'shims that outlived their container',
-    )
+    assert.deepEqual(shimsOf(daemon), [], 'shims that outlived their container')
   }
 })
-
-function isShim(pid: string): boolean {
-  try {
-    return fs.readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('gantry-shim')
-  } catch {
-    return false
-  }
-}
 
 /** Wait until no container runs: each of them ends by itself. */
 async function settle(daemon: Daemon): Promise<void> {

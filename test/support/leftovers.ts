@@ -1,10 +1,15 @@
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import type { Daemon } from './daemon.ts'
+import { processesBelow } from './processes.ts'
 
 /** What a daemon that was removed with its containers must not leave behind on the host: mounts, cgroups, processes. */
 export function leftovers(daemon: Daemon): string[] {
-  return [...mounts(daemon.folder), ...processes(daemon.folder), ...emptyGroups()]
+  return [
+    ...mounts(daemon.folder),
+    ...processesBelow(daemon.folder).map(pid => `process ${pid}`),
+    ...emptyGroups(),
+  ]
 }
 
 function mounts(folder: string): string[] {
@@ -13,19 +18,6 @@ function mounts(folder: string): string[] {
     .split('\n')
     .filter(line => line.includes(folder))
     .map(line => `mount ${line}`)
-}
-
-function processes(folder: string): string[] {
-  return fs.readdirSync('/proc').flatMap(pid => {
-    if (!/^\d+$/.test(pid)) return []
-    try {
-      const cwd = fs.readlinkSync(`/proc/${pid}/cwd`)
-      const command = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
-      return cwd.startsWith(folder) || command.includes(folder) ? [`process ${pid} ${command}`] : []
-    } catch {
-      return []
-    }
-  })
 }
 
 /** Groups of containers that have no process any more. Another daemon's running containers are its own affair. */
