@@ -42,12 +42,15 @@ export class Daemon {
   readonly socket: string
   readonly dataRoot: string
   readonly execRoot: string
+  /** Added to the daemon's environment at its next start. */
+  readonly env: Record<string, string>
   readonly #options: DaemonOptions
   #process: ChildProcess | undefined
   #log = ''
 
   constructor(options: DaemonOptions = {}) {
     this.#options = options
+    this.env = { ...options.env }
     this.folder = fs.mkdtempSync(path.join(options.parent ?? os.tmpdir(), 'gantry-test-'))
     this.socket = path.join(this.folder, 'docker.sock')
     this.dataRoot = path.join(this.folder, 'data')
@@ -95,7 +98,7 @@ export class Daemon {
       : gantry
     const child = spawn(command[0]!, command.slice(1), {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, ...this.#options.env },
+      env: { ...process.env, ...this.env },
     })
     this.#process = child
     child.stderr.on('data', chunk => {
