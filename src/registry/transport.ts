@@ -1,0 +1,173 @@
+/**
+ * HTTP/1.1 to registries: kept connections, stall detection, proxies, abort. One request, one answer: redirects, credentials and
+ * retries are decided above.
+ */
+import * as http from 'node:http'
+import * as https from 'node:https'
+import { Readable } from 'node:stream'
+import { transportError } from './errors.ts'
+
+/** What TLS to one host needs beyond the defaults. */
+export interface TlsOptions {
+  ca?: string[]
+  cert?: string[]
+  key?: string[]
+  /** `false` for an insecure registry. */
+  rejectUnauthorized?: boolean
+}
+
+export interface HttpRequest {
+  method: string
+  url: URL
+  headers?: Record<string, string>
+  /** A stream is sent once; such a request is never repeated here. */
+  body?: Uint8Array | Readable
+  tls?: TlsOptions
+  signal?: AbortSignal
+}
+
+/** The body must be read to its end, destroyed, or given to {@link drain}: until then it holds its connection. */
+export interface HttpAnswer {
+  status: number
+  reason: string
+  headers: http.IncomingHttpHeaders
+  body: Readable
+}
+
+export interface TransportOptions {
+  /** Whence proxies are read; `process.env` unless told. */
+  environment?: Record<string, string | undefined>
+  /** Milliseconds without a byte in either direction after which a connection counts as dead; 30 s. */
+  stallTimeout?: number
+  userAgent?: string
+}
+
+const DEFAULT_STALL_TIMEOUT = 30_000
+/** Idle connections are closed before common servers close them. */
+const IDLE_TIMEOUT = 15_000
+
+export class Transport {
+  readonly #http: http.Agent
+  readonly #https: https.Agent
+  readonly #stallTimeout: number
+  readonly #userAgent: string
+
+  constructor(options: TransportOptions = {}) {
+    const agent = {
+      keepAlive: true,
+      maxFreeSockets: 16,
+      timeout: IDLE_TIMEOUT,
+      proxyEnv: (options.environment ?? process.env) as NodeJS.ProcessEnv,
+    }
+    this.#http = new http.Agent(agent)
+    this.#https = new https.Agent(agent)
+    this.#stallTimeout = options.stallTimeout ?? DEFAULT_STALL_TIMEOUT
+    this.#userAgent = options.userAgent ?? 'gantry'
+  }
+
+  /** Throws a `TransportError` where no answer comes. Any status is an answer. */
+  async request(request: HttpRequest): Promise<HttpAnswer> {
+    try {
+      return await this.#once(request)
+    } catch (error) {
+      if (!(error instanceof StaleConnection) || request.body instanceof Readable) throw fail(request, error)
+    }
+    // The server closed a kept connection just as it was used again: the request was not seen.
+    try {
+      return await this.#once(request, true)
+    } catch (error) {
+      throw fail(request, error)
+    }
+  }
+
+  #once(request: HttpRequest, fresh = false): Promise<HttpAnswer> {
+    const { method, url, headers, body, tls, signal } = request
+    const secure = url.protocol === 'https:'
+    return new Promise((resolve, reject) => {
+      const outgoing = (secure ? https : http).request(url, {
+        method,
+        headers: { 'User-Agent': this.#userAgent, ...headers },
+        agent: fresh ? undefined : secure ? this.#https : this.#http,
+        timeout: this.#stallTimeout,
+        ...(secure ? tls : {}),
+        ...(signal && { signal }),
+      })
+      let answered = false
+      outgoing.on('timeout', () => outgoing.destroy(stalled()))
+      outgoing.on('error', error => {
+        if (answered) return
+        const stale =
+          outgoing.reusedSocket && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+        reject(stale ? new StaleConnection(error) : error)
+      })
+      outgoing.on('response', incoming => {
+        answered = true
+        resolve({
+          status: incoming.statusCode ?? 0,
+          reason: incoming.statusMessage ?? '',
+          headers: incoming.headers,
+          body: incoming,
+        })
+      })
+      if (body instanceof Readable) {
+        body.on('error', error => outgoing.destroy(error))
+        outgoing.on('close', () => body.destroy())
+        body.pipe(outgoing)
+      } else {
+        outgoing.end(body)
+      }
+    })
+  }
+
+  /** Close idle connections. */
+  close(): void {
+    this.#http.destroy()
+    this.#https.destroy()
+  }
+}
+
+class StaleConnection extends Error {
+  constructor(cause: Error) {
+    super(cause.message, { cause })
+  }
+}
+
+function stalled(): Error {
+  return Object.assign(new Error('no data within the time limit'), { code: 'STALLED' })
+}
+
+function fail(request: HttpRequest, error: unknown): unknown {
+  request.signal?.throwIfAborted()
+  return transportError(request.method, request.url, error instanceof StaleConnection ? error.cause : error)
+}
+
+/** Let go of an answer whose body does not matter; small ones are read so that the connection can be used again. */
+export async function drain(answer: HttpAnswer): Promise<void> {
+  const length = Number(answer.headers['content-length'] ?? 0)
+  if (length > 65_536) {
+    answer.body.on('error', () => {})
+    answer.body.destroy()
+    return
+  }
+  try {
+    let read = 0
+    for await (const chunk of answer.body) {
+      read += (chunk as Uint8Array).length
+      if (read > 65_536) break
+    }
+  } catch {
+    // Nothing was wanted of it.
+  }
+}
+
+/** The whole body, at most `limit` bytes; `undefined` where there is more. */
+export async function readBody(body: Readable, limit: number): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += (chunk as Buffer).length
+    if (size > limit) return undefined
+    chunks.push(chunk as Buffer)
+  }
+  return Buffer.concat(chunks, size)
+}
