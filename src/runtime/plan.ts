@@ -258,13 +258,30 @@ function writeOp(writer: Writer, op: Op): void {
   const end = writer.reserve()
   for (const name in fields) {
     const value = (op as unknown as Record<string, unknown>)[name]
-    writer.field(baseKind(fields[name]!), value)
+    write[baseKind(fields[name]!)](writer, value)
   }
   writer.fill(end)
 }
 
 function baseKind(kind: Kind | OptionalKind): Kind {
   return (kind.endsWith('?') ? kind.slice(0, -1) : kind) as Kind
+}
+
+/** How a value of each kind is written; `undefined` is a field left out. */
+const write: Record<Kind, (writer: Writer, value: unknown) => void> = {
+  u32: (writer, value) => writer.u32((value as number | undefined) ?? 0),
+  mode: (writer, value) => writer.u32((value as number | undefined) ?? 0),
+  i32: (writer, value) => writer.u32(((value as number | undefined) ?? 0) >>> 0),
+  slot: (writer, value) => writer.u32(((value as number | undefined) ?? -1) >>> 0),
+  bool: (writer, value) => writer.u32(value ? 1 : 0),
+  u64: (writer, value) => writer.u64((value as number | bigint | undefined) ?? 0),
+  flags: (writer, value) => writer.u64((value as number | bigint | undefined) ?? 0),
+  str: (writer, value) => writer.string((value as string | undefined) ?? ''),
+  bytes: (writer, value) => writer.blob((value as Uint8Array | undefined) ?? new Uint8Array()),
+  strs: (writer, value) =>
+    writer.list((value as readonly string[] | undefined) ?? [], item => writer.string(item)),
+  u32s: (writer, value) =>
+    writer.list((value as readonly number[] | undefined) ?? [], item => writer.u32(item)),
 }
 
 /** A buffer that grows. */
@@ -326,36 +343,9 @@ class Writer {
     this.#buffer[at + value.length] = 0
   }
 
-  field(kind: Kind, value: unknown): void {
-    switch (kind) {
-      case 'u32':
-      case 'mode':
-        return this.u32((value as number | undefined) ?? 0)
-      case 'bool':
-        return this.u32(value ? 1 : 0)
-      case 'i32':
-        return this.u32(((value as number | undefined) ?? 0) >>> 0)
-      case 'slot':
-        return this.u32(((value as number | undefined) ?? -1) >>> 0)
-      case 'u64':
-      case 'flags':
-        return this.u64((value as number | bigint | undefined) ?? 0)
-      case 'str':
-        return this.string((value as string | undefined) ?? '')
-      case 'bytes':
-        return this.blob((value as Uint8Array | undefined) ?? new Uint8Array())
-      case 'strs': {
-        const list = (value as readonly string[] | undefined) ?? []
-        this.u32(list.length)
-        for (const item of list) this.string(item)
-        return
-      }
-      case 'u32s': {
-        const list = (value as readonly number[] | undefined) ?? []
-        this.u32(list.length)
-        for (const item of list) this.u32(item)
-      }
-    }
+  list<T>(items: readonly T[], each: (item: T) => void): void {
+    this.u32(items.length)
+    items.forEach(each)
   }
 
   bytes(): Buffer {
