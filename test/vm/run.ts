@@ -1,0 +1,34 @@
+/**
+ * `npm run test:vm [-- PATH…]`: the tests of the runtime and of limits on Debian's kernel with cgroup v2, in a virtual
+ * machine. Needs qemu-system-x86_64, cpio and kmod (Debian: apt-get install qemu-system-x86 cpio kmod).
+ */
+import { execFileSync } from 'node:child_process'
+import * as path from 'node:path'
+import { runInMachine } from './machine.ts'
+
+const root = path.resolve(import.meta.dirname, '../..')
+const wanted = process.argv.slice(2)
+const paths = wanted.length > 0 ? wanted : ['src/runtime', 'test/limits']
+
+for (const [program, name] of [
+  ['qemu-system-x86_64', 'qemu-system-x86'],
+  ['cpio', 'cpio'],
+  ['depmod', 'kmod'],
+]) {
+  try {
+    execFileSync('sh', ['-c', `command -v ${program}`])
+  } catch {
+    console.error(`test:vm needs ${program} (Debian: apt-get install ${name})`)
+    process.exit(1)
+  }
+}
+
+const code = await runInMachine(
+  `cd '${root}' && export GANTRY_TEST_MACHINE=1 HOME=/root PATH=${process.env.PATH} && sh scripts/node scripts/test.ts ${paths.join(' ')}`,
+  {
+    modules: ['crc32c_generic', 'veth', 'bridge', 'nf_tables', 'nft_chain_nat', 'nft_masq', 'loop'],
+    onLine: line => console.log(line),
+    timeout: 3000,
+  },
+)
+process.exit(code)
