@@ -1,0 +1,153 @@
+// Files: what Node's fs lacks.
+#include "call.h"
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+static napi_value Openat2(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  struct open_how how = {.flags = (uint64_t)arg_int(&c, 2), .mode = (uint64_t)arg_int(&c, 3), .resolve = (uint64_t)arg_int(&c, 4)};
+  return answer(&c, failed(syscall(SYS_openat2, (int)arg_int(&c, 0), arg_string(&c, 1), &how, sizeof how)));
+}
+
+// A value or a list of names is read twice: for its size, and for itself; again where it grew in between.
+#define READ_GROWING(READ)                                          \
+  for (;;) {                                                        \
+    char *data = NULL;                                              \
+    size_t size = 0;                                                \
+    ssize_t length = (READ);                                        \
+    if (length < 0) return answer(&c, -errno);                      \
+    size = (size_t)length + 1;                                      \
+    data = malloc(size);                                            \
+    length = (READ);                                                \
+    int error = errno;                                              \
+    napi_value bytes = length < 0 ? NULL : answer_bytes(&c, data, (size_t)length); \
+    free(data);                                                     \
+    if (bytes) return bytes;                                        \
+    if (error != ERANGE) return answer(&c, -error);                 \
+  }
+
+static napi_value Getxattr(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  char *path = arg_string(&c, 0), *name = arg_string(&c, 1);
+  int fd = (int)arg_int(&c, 0);
+  bool follow = arg_bool(&c, 2);
+  READ_GROWING(!path ? fgetxattr(fd, name, data, size) : follow ? getxattr(path, name, data, size) : lgetxattr(path, name, data, size))
+}
+
+static napi_value Listxattr(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  char *path = arg_string(&c, 0);
+  int fd = (int)arg_int(&c, 0);
+  bool follow = arg_bool(&c, 1);
+  READ_GROWING(!path ? flistxattr(fd, data, size) : follow ? listxattr(path, data, size) : llistxattr(path, data, size))
+}
+
+static napi_value Setxattr(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  char *path = arg_string(&c, 0), *name = arg_string(&c, 1);
+  size_t size;
+  void *value = arg_bytes(&c, 2, &size);
+  int flags = (int)arg_int(&c, 3);
+  int result = !path               ? fsetxattr((int)arg_int(&c, 0), name, value, size, flags)
+               : arg_bool(&c, 4) ? setxattr(path, name, value, size, flags)
+                                   : lsetxattr(path, name, value, size, flags);
+  return answer(&c, failed(result));
+}
+
+static napi_value Removexattr(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  char *path = arg_string(&c, 0), *name = arg_string(&c, 1);
+  int result = !path               ? fremovexattr((int)arg_int(&c, 0), name)
+               : arg_bool(&c, 2) ? removexattr(path, name)
+                                   : lremovexattr(path, name);
+  return answer(&c, failed(result));
+}
+
+static napi_value Mknod(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  dev_t device = makedev((unsigned)arg_int(&c, 3), (unsigned)arg_int(&c, 4));
+  return answer(&c, failed(mknodat((int)arg_int(&c, 0), arg_string(&c, 1), (mode_t)arg_int(&c, 2), device)));
+}
+
+static napi_value Utimens(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  size_t size;
+  int64_t *times = arg_bytes(&c, 2, &size);
+  if (size != 32) return answer(&c, -EINVAL);
+  struct timespec pair[2] = {{times[0], times[1]}, {times[2], times[3]}};
+  return answer(&c, failed(utimensat((int)arg_int(&c, 0), arg_string(&c, 1), pair, (int)arg_int(&c, 3))));
+}
+
+static napi_value Fallocate(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  return answer(&c, failed(fallocate((int)arg_int(&c, 0), (int)arg_int(&c, 1), arg_int(&c, 2), arg_int(&c, 3))));
+}
+
+static napi_value Lseek(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  return answer(&c, failed(lseek((int)arg_int(&c, 0), arg_int(&c, 1), (int)arg_int(&c, 2))));
+}
+
+static napi_value Statfs(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  struct statfs fs;
+  size_t size;
+  int64_t *into = arg_bytes(&c, 1, &size);
+  if (size != 56) return answer(&c, -EINVAL);
+  int result = statfs(arg_string(&c, 0), &fs);
+  if (result < 0) return answer(&c, -errno);
+  int64_t values[7] = {(uint32_t)fs.f_type, fs.f_bsize, (int64_t)fs.f_blocks, (int64_t)fs.f_bfree, (int64_t)fs.f_bavail, (int64_t)fs.f_files, (int64_t)fs.f_ffree};
+  memcpy(into, values, sizeof values);
+  return answer(&c, 0);
+}
+
+static napi_value Flock(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  return answer(&c, failed(flock((int)arg_int(&c, 0), (int)arg_int(&c, 1))));
+}
+
+static napi_value MemfdCreate(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  size_t size;
+  char *content = arg_bytes(&c, 2, &size);
+  int fd = memfd_create(arg_string(&c, 0), (unsigned)arg_int(&c, 1));
+  if (fd < 0) return answer(&c, -errno);
+  for (size_t done = 0; done < size;) {
+    ssize_t written = pwrite(fd, content + done, size - done, (off_t)done);
+    if (written < 0) {
+      int error = errno;
+      close(fd);
+      return answer(&c, -error);
+    }
+    done += (size_t)written;
+  }
+  return answer(&c, fd);
+}
+
+static napi_value Fcntl(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  return answer(&c, failed(fcntl((int)arg_int(&c, 0), (int)arg_int(&c, 1), arg_int(&c, 2))));
+}
+
+const struct function file_functions[] = {
+    {"openat2", Openat2},
+    {"getxattr", Getxattr},
+    {"listxattr", Listxattr},
+    {"setxattr", Setxattr},
+    {"removexattr", Removexattr},
+    {"mknod", Mknod},
+    {"utimens", Utimens},
+    {"fallocate", Fallocate},
+    {"lseek", Lseek},
+    {"statfs", Statfs},
+    {"flock", Flock},
+    {"memfdCreate", MemfdCreate},
+    {"fcntl", Fcntl},
+    {0},
+};
