@@ -1,0 +1,290 @@
+/**
+ * Which images there are and what they are called. The truth is the layout's `index.json`: one descriptor for each name, with
+ * the canonical name in `org.opencontainers.image.ref.name` (so `skopeo copy oci:…/content:docker.io/library/busybox:latest`
+ * works), and one without a name for an image that has none. All of it is in memory; a change is written, then visible.
+ *
+ * An image's id is the digest of its config. Several manifests can lead to one id (the same layers, compressed and not);
+ * each name keeps the manifest it came with, so a push sends what was pulled.
+ */
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import { readJson, sweepTemporary, writeJsonDurable } from '../durable.ts'
+import { conflict, invalid, messageOf, notFound } from '../errors.ts'
+import { type Logger, silent } from '../logger.ts'
+import type { ContentStore, Lease } from './content-store.ts'
+import { digestOf, hexOf } from './digest.ts'
+import {
+  canonical,
+  familiar,
+  parseImageName,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+} from './reference.ts'
+import type { Snapshots, UnpackOptions } from './snapshots.ts'
+import { checkShape, layerBlobs, StoredImage } from './stored-image.ts'
+import { type Descriptor, type Digest, type Image, type Index, mediaTypes } from './types.ts'
+
+const REF_NAME = 'org.opencontainers.image.ref.name'
+const CONTAINERD_NAME = 'io.containerd.image.name'
+const PARENT = 'gantry.image.parent'
+const TAGGED_AT = 'gantry.image.tagged-at'
+
+/** One image and its names. Treat it as read-only: {@link ImageStore} changes it. */
+export interface ImageRecord {
+  readonly id: Digest
+  readonly image: StoredImage
+  /** Canonical name to the manifest it stands for; tags and digests. */
+  readonly names: Map<string, { reference: Reference; descriptor: Descriptor }>
+  /** The image this one was committed or built on, while that is in the store. */
+  readonly parent: Digest | undefined
+  /** RFC 3339; `undefined` if it never had a name here. */
+  readonly lastTaggedAt: string | undefined
+}
+
+export interface PutOptions extends UnpackOptions {
+  /** Names to give it, tags or digests. A tag moves from the image that had it. */
+  references?: readonly Reference[]
+  parent?: Digest
+  /** Keeps blobs that were taken in before this call. */
+  lease?: Lease
+}
+
+export class ImageStore {
+  readonly content: ContentStore
+  readonly snapshots: Snapshots
+  readonly #file: string
+  readonly #logger: Logger
+  readonly #records = new Map<Digest, ImageRecord>()
+  readonly #byName = new Map<string, ImageRecord>()
+
+  constructor(content: ContentStore, snapshots: Snapshots, logger: Logger = silent) {
+    this.content = content
+    this.snapshots = snapshots
+    this.#logger = logger
+    this.#file = path.join(content.folder, 'index.json')
+    sweepTemporary(content.folder)
+    sweepTemporary(path.join(content.folder, 'blobs/sha256'))
+    if (fs.existsSync(this.#file)) this.#read()
+    else this.#write()
+  }
+
+  /** Every image, named or not, in the order in which they came. */
+  all(): ImageRecord[] {
+    return [...this.#records.values()]
+  }
+
+  /** By its full id. */
+  get(id: Digest): ImageRecord | undefined {
+    return this.#records.get(id)
+  }
+
+  /** By a reference with tag or digest. */
+  named(reference: Reference): ImageRecord | undefined {
+    return this.#byName.get(canonical(withDefaultTag(reference)))
+  }
+
+  /**
+   * What a person means: a name (`busybox`), with tag or digest, an id, or an unambiguous beginning of one. A name wins over an id.
+   * @throws GantryError `notFound` "No such image: …", `invalid` for what is no reference.
+   */
+  resolve(text: string): ImageRecord {
+    const name = parseImageName(text)
+    if (name.kind === 'digest') {
+      const record = this.#records.get(name.digest)
+      if (record === undefined) throw notFound(`No such image: ${name.digest}`)
+      return record
+    }
+    const { reference } = name
+    const found = this.named(reference) ?? this.#byContent(reference) ?? this.#byPrefix(text)
+    if (found === undefined) throw notFound(`No such image: ${familiar(withDefaultTag(reference))}`)
+    return found
+  }
+
+  /** Docker also takes `name@<image id>`, and a tag and a digest together. */
+  #byContent(reference: Reference): ImageRecord | undefined {
+    const { digest, domain, path } = reference
+    if (digest === undefined) return undefined
+    return this.#byName.get(canonical({ domain, path, digest })) ?? this.#records.get(digest)
+  }
+
+  #byPrefix(text: string): ImageRecord | undefined {
+    const prefix = text.startsWith('sha256:') ? text.slice(7) : text
+    if (!/^[0-9a-f]{1,64}$/.test(prefix)) return undefined
+    const matches = this.all().filter(record => hexOf(record.id).startsWith(prefix))
+    return matches.length === 1 ? matches[0] : undefined
+  }
+
+  /** Images that were made on top of `id`. */
+  children(id: Digest): ImageRecord[] {
+    return this.all().filter(record => record.parent === id)
+  }
+
+  /**
+   * The sink for every image: blobs that are missing are taken in, the layers unpacked, then it is named. Nothing is
+   * visible before all of it is there.
+   * @throws GantryError `invalid` for an image whose parts do not fit its digests.
+   */
+  async put(image: Image, options: PutOptions = {}): Promise<ImageRecord> {
+    checkShape(image)
+    const lease = this.content.lease()
+    try {
+      const { config, layers } = image.manifest
+      for (const digest of [image.digest, config.digest, ...layers.map(layer => layer.digest)]) lease.add(digest)
+      for (const layer of image.layers) await this.#takeIn(layer, options.signal)
+      await this.snapshots.unpack(layerBlobs(image), options)
+      if (digestOf(image.configBytes) !== config.digest) {
+        throw invalid(`image config verification failed for digest ${config.digest}`)
+      }
+      this.content.put(image.configBytes)
+      this.content.put(image.manifestBytes)
+      const { digest, mediaType } = image
+      const descriptor = { mediaType, digest, size: image.manifestBytes.length }
+      return this.#add(descriptor, options.references ?? [], options.parent)
+    } finally {
+      lease.release()
+    }
+  }
+
+  async #takeIn(layer: Image['layers'][number], signal?: AbortSignal): Promise<void> {
+    if (this.content.has(layer.digest)) return
+    const writer = await this.content.ingest({ digest: layer.digest, size: layer.size })
+    try {
+      for await (const chunk of await layer.open(signal)) await writer.write(chunk as Buffer)
+      await writer.commit()
+    } catch (error) {
+      await writer.abort()
+      throw error
+    }
+  }
+
+  #add(descriptor: Descriptor, references: readonly Reference[], parent?: Digest): ImageRecord {
+    const image = new StoredImage(this.content, descriptor)
+    const known = this.#records.get(image.id)
+    const record: ImageRecord = {
+      id: image.id,
+      image,
+      names: known?.names ?? new Map(),
+      parent: parent ?? known?.parent,
+      lastTaggedAt: references.length > 0 ? new Date().toISOString() : known?.lastTaggedAt,
+    }
+    this.#records.set(image.id, record)
+    for (const name of record.names.keys()) this.#byName.set(name, record)
+    for (const reference of references) this.#name(record, withDefaultTag(reference), descriptor)
+    this.#write()
+    return record
+  }
+
+  #name(record: ImageRecord, reference: Reference, descriptor: Descriptor): void {
+    const name = canonical(reference)
+    this.#byName.get(name)?.names.delete(name)
+    record.names.set(name, { reference, descriptor })
+    this.#byName.set(name, record)
+  }
+
+  /**
+   * Give an image another name; the tag moves from whatever had it.
+   * @throws GantryError as {@link resolve}; `invalid` for a name that is none.
+   */
+  tag(source: string, target: Reference | string): Reference {
+    const record = this.resolve(source)
+    const reference = withDefaultTag(typeof target === 'string' ? parseReference(target) : target)
+    if (reference.digest !== undefined) throw invalid('refusing to create a tag with a digest reference')
+    if (familiar(reference).startsWith('sha256:')) {
+      throw conflict('refusing to create an ambiguous tag using digest algorithm as name')
+    }
+    this.#add(record.image.descriptor, [reference])
+    return reference
+  }
+
+  /** Take names away, in one write. The images stay, unnamed if these were their last. */
+  untag(references: readonly Reference[]): void {
+    for (const reference of references) {
+      const name = canonical(reference)
+      this.#byName.get(name)?.names.delete(name)
+      this.#byName.delete(name)
+    }
+    this.#write()
+  }
+
+  /**
+   * Forget images, with all their names, and give their space back: blobs that no other image has, chains that neither another image nor a
+   * container needs. Rules on who may ask for it are in {@link file://./removal.ts}.
+   * @returns the chains that went, topmost first, and bytes.
+   */
+  forget(ids: readonly Digest[]): { chains: Digest[]; bytes: number } {
+    const gone = ids.map(id => this.#records.get(id)).filter(record => record !== undefined)
+    for (const record of gone) {
+      for (const name of record.names.keys()) this.#byName.delete(name)
+      this.#records.delete(record.id)
+    }
+    this.#write()
+    const needed = this.#needed()
+    let bytes = 0
+    for (const record of gone) {
+      for (const digest of record.image.contents) if (!needed.has(digest)) bytes += this.content.delete(digest)
+    }
+    const chains = this.snapshots.collect(this.#chains())
+    return { chains: chains.removed, bytes: bytes + chains.bytes }
+  }
+
+  /** Remove what no image needs: leftovers of interrupted pulls and builds. `grace` as in {@link ContentStore.collect}. */
+  collectGarbage(grace?: number): { bytes: number } {
+    const blobs = this.content.collect(this.#needed(), grace)
+    const chains = this.snapshots.collect(this.#chains())
+    return { bytes: blobs.bytes + chains.bytes }
+  }
+
+  #needed(): Set<Digest> {
+    const needed = new Set<Digest>()
+    for (const { image, names } of this.#records.values()) {
+      for (const digest of image.contents) needed.add(digest)
+      for (const { descriptor } of names.values()) {
+        if (descriptor.digest === image.digest) continue
+        for (const digest of new StoredImage(this.content, descriptor).contents) needed.add(digest)
+      }
+    }
+    return needed
+  }
+
+  *#chains(): Generator<Digest> {
+    for (const { image } of this.#records.values()) yield* image.chains
+  }
+
+  #read(): void {
+    const index = readJson<Index>(this.#file)
+    for (const { annotations = {}, ...descriptor } of index?.manifests ?? []) {
+      try {
+        const image = new StoredImage(this.content, descriptor)
+        const record = this.#records.get(image.id) ?? {
+          id: image.id,
+          image,
+          names: new Map(),
+          parent: annotations[PARENT] as Digest | undefined,
+          lastTaggedAt: annotations[TAGGED_AT],
+        }
+        this.#records.set(image.id, record)
+        const name = annotations[CONTAINERD_NAME] ?? annotations[REF_NAME]
+        if (name !== undefined) this.#name(record, parseReference(name), descriptor)
+      } catch (error) {
+        this.#logger.error('image left out', { manifest: descriptor.digest, error: messageOf(error) })
+      }
+    }
+  }
+
+  #write(): void {
+    const manifests: Descriptor[] = []
+    for (const { image, names, parent, lastTaggedAt } of this.#records.values()) {
+      const own: Record<string, string> = {
+        ...(parent === undefined ? {} : { [PARENT]: parent }),
+        ...(lastTaggedAt === undefined ? {} : { [TAGGED_AT]: lastTaggedAt }),
+      }
+      for (const [name, { descriptor }] of names) {
+        manifests.push({ ...descriptor, annotations: { [REF_NAME]: name, ...own } })
+      }
+      if (names.size === 0) manifests.push({ ...image.descriptor, annotations: own })
+    }
+    const index: Index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }
+    writeJsonDurable(this.#file, index, { mode: 0o644 })
+  }
+}
