@@ -25,6 +25,12 @@ for (const [name, command, ...args] of wanted.length > 0 ? [] : checks) {
   }
 }
 
+const tests = ['src', 'test'].flatMap(folder => testsBelow(path.join(root, folder)))
+if (tests.length === 0) {
+  console.error(`no tests below ${wanted.join(', ')}`)
+  process.exit(1)
+}
+
 const { status } = spawnSync(
   process.execPath,
   [
@@ -34,7 +40,7 @@ const { status } = spawnSync(
     '--test-concurrency=1',
     '--test-timeout=600000',
     `--test-reporter=${process.env.CI ? 'dot' : 'spec'}`,
-    ...['src', 'test'].flatMap(folder => testsBelow(path.join(root, folder))),
+    ...tests,
   ],
   { cwd: root, stdio: 'inherit' },
 )
