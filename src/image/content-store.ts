@@ -85,7 +85,8 @@ export class ContentStore {
   read(digest: Digest): Buffer {
     const size = this.size(digest)
     if (size === undefined) throw notFound(`content ${digest}: not found`)
-    if (size > MAX_DOCUMENT_SIZE) throw internal(`content ${digest}: ${size} bytes are too many for a document`)
+    if (size > MAX_DOCUMENT_SIZE)
+      throw internal(`content ${digest}: ${size} bytes are too many for a document`)
     return fs.readFileSync(this.path(digest))
   }
 
@@ -135,7 +136,10 @@ export class ContentStore {
    * Remove every blob that is neither in `roots`, nor leased, nor younger than `grace` milliseconds. `roots` must already
    * hold what manifests refer to. Interrupted at any point it has only removed what nobody needs.
    */
-  collect(roots: ReadonlySet<Digest>, grace: number = UNREFERENCED_GRACE): { removed: Digest[]; bytes: number } {
+  collect(
+    roots: ReadonlySet<Digest>,
+    grace: number = UNREFERENCED_GRACE,
+  ): { removed: Digest[]; bytes: number } {
     const removed: Digest[] = []
     let bytes = 0
     const youngest = Date.now() - grace
@@ -214,7 +218,8 @@ export class ContentStore {
     for (const name of fs.readdirSync(this.ingestFolder)) {
       const file = path.join(this.ingestFolder, name)
       const age = Date.now() - (fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0)
-      if (!name.endsWith('.part') || age > UNREFERENCED_GRACE) fs.rmSync(file, { force: true, recursive: true })
+      if (!name.endsWith('.part') || age > UNREFERENCED_GRACE)
+        fs.rmSync(file, { force: true, recursive: true })
     }
   }
 

@@ -130,7 +130,8 @@ export class ImageStore {
     const lease = this.content.lease()
     try {
       const { config, layers } = image.manifest
-      for (const digest of [image.digest, config.digest, ...layers.map(layer => layer.digest)]) lease.add(digest)
+      for (const digest of [image.digest, config.digest, ...layers.map(layer => layer.digest)])
+        lease.add(digest)
       for (const layer of image.layers) await this.#takeIn(layer, options.signal)
       await this.snapshots.unpack(layerBlobs(image), options)
       if (digestOf(image.configBytes) !== config.digest) {
@@ -222,7 +223,8 @@ export class ImageStore {
     const needed = this.#needed()
     let bytes = 0
     for (const record of gone) {
-      for (const digest of record.image.contents) if (!needed.has(digest)) bytes += this.content.delete(digest)
+      for (const digest of record.image.contents)
+        if (!needed.has(digest)) bytes += this.content.delete(digest)
     }
     const chains = this.snapshots.collect(this.#chains())
     return { chains: chains.removed, bytes: bytes + chains.bytes }

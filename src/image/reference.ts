@@ -136,9 +136,7 @@ function suffix({ tag, digest }: Reference): string {
 }
 
 /** What a person meant by a word that may be a name or an id. */
-export type ImageName =
-  | { kind: 'reference'; reference: Reference }
-  | { kind: 'digest'; digest: Digest }
+export type ImageName = { kind: 'reference'; reference: Reference } | { kind: 'digest'; digest: Digest }
 
 /**
  * A reference, or `sha256:<64 hex>` / 64 hex digits, which can only be an image's id.

@@ -2,8 +2,8 @@
 import { invalid } from '../errors.ts'
 import type { ContentStore } from './content-store.ts'
 import { type ChainId, chainIdOf, chainIds } from './digest.ts'
-import type { Descriptor, Digest, Image, ImageConfig, Layer, Manifest } from './types.ts'
 import type { LayerBlob } from './snapshots.ts'
+import type { Descriptor, Digest, Image, ImageConfig, Layer, Manifest } from './types.ts'
 
 export class StoredImage implements Image {
   /** Of the manifest. */
