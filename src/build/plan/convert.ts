@@ -1,0 +1,180 @@
+/**
+ * From a Dockerfile to a plan: the vertices that lead to the target's root file system, and the config of the image. One
+ * call is for one platform.
+ */
+import type { Ulimit } from '../../engine/types.ts'
+import { messageOf } from '../../errors.ts'
+import type { Digest, ImageConfig, Platform } from '../../image/types.ts'
+import { DockerfileError } from '../dockerfile/errors.ts'
+import { expandWord } from '../dockerfile/expand.ts'
+import type { Dockerfile } from '../dockerfile/parse.ts'
+import type { ExecLimits, Vertex } from './ops.ts'
+import { vertex } from './ops.ts'
+import { formatPlatform, hostPlatform, parsePlatform, platformArgs } from './platform.ts'
+import { StageBuilder } from './stage-builder.ts'
+import { findTarget, type NamedStage, nameStages, neededStages, sourcesOf } from './stages.ts'
+
+/** What a name stands for instead of a stage or an image (`--build-context`), or the main context. */
+export type ContextSource =
+  | { kind: 'local'; name: string; exclude: string[] }
+  | { kind: 'image'; ref: string }
+  | { kind: 'vertex'; vertex: Vertex }
+
+export interface ResolvedImage {
+  config: ImageConfig
+  /** Of the manifest. */
+  digest: Digest
+  /** The reference as it is kept. */
+  ref: string
+}
+
+export interface ConvertOptions {
+  dockerfile: Dockerfile
+  context: ContextSource
+  contexts: Record<string, ContextSource>
+  target?: string
+  args: Record<string, string>
+  labels: Record<string, string>
+  platform: Platform
+  /** Say the platform in names: there is more than one. */
+  multiPlatform: boolean
+  /** `true` for everything, or names of stages. */
+  noCache: boolean | ReadonlySet<string>
+  pull: boolean
+  network: 'default' | 'none' | 'host'
+  extraHosts: string[]
+  ulimits: Ulimit[]
+  shmSize?: number
+  cgroupParent?: string
+  hostname?: string
+  limits?: ExecLimits
+  /** Seconds since 1970 (`SOURCE_DATE_EPOCH`). */
+  epoch?: number
+  /** RFC 3339, what `created` says. */
+  now: string
+  resolveImage(ref: string, platform: Platform): Promise<ResolvedImage>
+  onWarning?: (message: string, range: { start: number; end: number }) => void
+}
+
+export interface Converted {
+  /** `undefined` for an empty root. */
+  vertex: Vertex | undefined
+  config: ImageConfig
+  platform: Platform
+}
+
+/** Proxy variables: given to steps when the client sends them, never kept. */
+export const PROXY_ARGS = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_PROXY'].flatMap(
+  name => [name, name.toLowerCase()],
+)
+
+export async function convert(options: ConvertOptions): Promise<Converted> {
+  const { dockerfile, platform, target } = options
+  const globals = globalArgs(options)
+  const contexts = new Set(Object.keys(options.contexts))
+  const stages = nameStages(dockerfile, name => globals.get(name), contexts)
+  const goal = findTarget(stages, target)
+  const needed = neededStages(stages, goal, stage => stageSources(stage, globals, dockerfile.escapeChar))
+  const bases = prefetchBases(needed, options)
+  const done = new Map<NamedStage, StageBuilder>()
+  for (const stage of needed) {
+    const builder = new StageBuilder({ options, stage, stages, globals, done })
+    try {
+      await builder.begin(bases.get(stage))
+      await builder.run()
+    } catch (error) {
+      await Promise.allSettled([...bases.values()])
+      throw error
+    }
+    done.set(stage, builder)
+  }
+  const built = done.get(goal)!
+  return { vertex: built.state, config: built.finish(options.labels), platform: built.platform ?? platform }
+}
+
+/** Every base image is asked for at once, before the first stage is planned. */
+function prefetchBases(
+  needed: readonly NamedStage[],
+  options: ConvertOptions,
+): Map<NamedStage, Promise<ResolvedImage>> {
+  const bases = new Map<NamedStage, Promise<ResolvedImage>>()
+  for (const stage of needed) {
+    if (stage.parent || stage.base === 'scratch') continue
+    const context = options.contexts[stage.base]
+    if (context && context.kind !== 'image') continue
+    const ref = context?.kind === 'image' ? context.ref : stage.base
+    const found = options.resolveImage(ref, stagePlatform(stage, options.platform))
+    found.catch(() => {})
+    bases.set(stage, found)
+  }
+  return bases
+}
+
+export function stagePlatform(stage: NamedStage, target: Platform): Platform {
+  if (stage.platform === undefined) return target
+  try {
+    return parsePlatform(stage.platform)
+  } catch (error) {
+    throw new DockerfileError(
+      `failed to parse platform ${stage.platform}: ${messageOf(error)}`,
+      stage.stage.from.range,
+    )
+  }
+}
+
+/** The arguments before the first `FROM`, and those that are always there. */
+function globalArgs(options: ConvertOptions): Map<string, string | undefined> {
+  const { dockerfile, args, platform, target } = options
+  const values = new Map<string, string | undefined>(
+    Object.entries(platformArgs(hostPlatform, platform, target ?? '')),
+  )
+  for (const name of values.keys()) if (Object.hasOwn(args, name)) values.set(name, args[name])
+  for (const instruction of dockerfile.metaArgs) {
+    for (const { key, value } of instruction.args) {
+      const given = Object.hasOwn(args, key) ? args[key] : undefined
+      const expanded =
+        value === undefined ? undefined : expandIn(value, values, instruction.range, dockerfile)
+      values.set(key, given ?? expanded ?? values.get(key))
+    }
+  }
+  return values
+}
+
+function expandIn(
+  text: string,
+  values: ReadonlyMap<string, string | undefined>,
+  range: { start: number; end: number },
+  file: Dockerfile,
+): string {
+  try {
+    return expandWord(text, name => values.get(name), { escapeChar: file.escapeChar })
+  } catch (error) {
+    throw new DockerfileError(`failed to process "${text}": ${messageOf(error)}`, range)
+  }
+}
+
+/** Names in `--from`, as far as the global arguments say them. */
+function stageSources(
+  { stage }: NamedStage,
+  globals: ReadonlyMap<string, string | undefined>,
+  escapeChar: string,
+): string[] {
+  const expand = (text: string) => expandWord(text, name => globals.get(name), { escapeChar: escapeChar })
+  return stage.instructions.flatMap(instruction => {
+    try {
+      return sourcesOf(instruction, expand)
+    } catch {
+      return [] // told with its line when the stage is planned
+    }
+  })
+}
+
+/** The vertex of an image's root. */
+export function imageVertex(image: ResolvedImage, platform: Platform, name: string): Vertex {
+  return vertex({ kind: 'image', ref: image.ref, digest: image.digest, platform, pull: false }, [], {
+    name: `${name}@${image.digest}`,
+    platform,
+  })
+}
+
+export const platformText = formatPlatform

@@ -1,0 +1,275 @@
+/** Plans one stage: keeps the state of its root and its config while the instructions go by. */
+import { GantryError, messageOf } from '../../errors.ts'
+import type { ImageConfig, ImageRuntimeConfig, Platform } from '../../image/types.ts'
+import { DockerfileError, type LineRange } from '../dockerfile/errors.ts'
+import { expandWord, type Lookup, splitWords } from '../dockerfile/expand.ts'
+import type { Instruction, KeyValue } from '../dockerfile/instructions.ts'
+import { splitInstructions } from '../dockerfile/lines.ts'
+import { parseInstruction } from '../dockerfile/parse.ts'
+import { applyInstruction } from './apply.ts'
+import { type ConvertOptions, imageVertex, type ResolvedImage, stagePlatform } from './convert.ts'
+import { HISTORY_COMMENT } from './history.ts'
+import { type Operation, type Vertex, vertex } from './ops.ts'
+import { formatPlatform } from './platform.ts'
+import { findStage, type NamedStage } from './stages.ts'
+
+export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+interface StageContext {
+  options: ConvertOptions
+  stage: NamedStage
+  stages: readonly NamedStage[]
+  globals: ReadonlyMap<string, string | undefined>
+  done: ReadonlyMap<NamedStage, StageBuilder>
+}
+
+/** Instructions that make a vertex, and so count in `[2/5]`. */
+const COUNTED = new Set(['ADD', 'COPY', 'RUN', 'WORKDIR'])
+
+export class StageBuilder {
+  readonly options: ConvertOptions
+  readonly named: NamedStage
+  /** The root; `undefined` is empty. */
+  state: Vertex | undefined
+  platform: Platform
+  image: ImageConfig
+  /** Arguments that the stage declared, in order. */
+  readonly args: KeyValue[] = []
+  cmdSet = false
+  readonly ignoreCache: boolean
+  readonly #context: StageContext
+  #step = 0
+  #steps = 0
+  #onbuild: Instruction[] = []
+
+  constructor(context: StageContext) {
+    this.#context = context
+    this.options = context.options
+    this.named = context.stage
+    this.platform = stagePlatform(context.stage, context.options.platform)
+    this.image = emptyImage(this.platform)
+    const { noCache } = context.options
+    const name = context.stage.stage.from.stageName
+    this.ignoreCache =
+      noCache === true || (noCache !== false && noCache.has(name ?? String(context.stage.index)))
+  }
+
+  get config(): ImageRuntimeConfig {
+    return (this.image.config ??= {})
+  }
+
+  /** Take over what the stage is built on. */
+  async begin(base: Promise<ResolvedImage> | undefined): Promise<void> {
+    const { stage, done, options } = this.#context
+    const { range } = stage.stage.from
+    const parent = stage.parent && done.get(stage.parent)
+    const count = (list: readonly Instruction[]) => list.filter(one => COUNTED.has(one.name)).length
+    this.#steps = 1 + count(stage.stage.instructions)
+    if (parent) {
+      this.state = parent.state
+      this.platform = parent.platform
+      this.image = structuredClone(parent.image)
+      this.args.push(...parent.args.map(arg => ({ ...arg })))
+      this.#steps += parent.#steps - 1
+      this.#step = parent.#step
+      this.#takeTriggers()
+      return
+    }
+    this.#step = 1
+    const context = options.contexts[stage.base]
+    if (context && context.kind !== 'image') {
+      this.state = this.contextVertex(stage.base)
+      return
+    }
+    if (stage.base === 'scratch' && !context) return
+    let resolved: ResolvedImage
+    try {
+      resolved = await base!
+    } catch (error) {
+      throw new DockerfileError(messageOf(error), range, { cause: error })
+    }
+    this.image = structuredClone(resolved.config)
+    this.image.config ??= {}
+    this.#takeTriggers()
+    this.state = imageVertex(resolved, this.platform, `${this.#prefix(1)}FROM ${resolved.ref}`)
+    if (!this.config.Env?.some(variable => variable.startsWith('PATH='))) {
+      this.config.Env = [...(this.config.Env ?? []), `PATH=${DEFAULT_PATH}`]
+    }
+  }
+
+  /** `ONBUILD` instructions of the base run first, and are then no longer there. */
+  #takeTriggers(): void {
+    const { escapeChar } = this.options.dockerfile
+    for (const text of this.config.OnBuild ?? []) {
+      const [raw] = splitInstructions(text).instructions
+      if (raw)
+        this.#onbuild.push(parseInstruction({ ...raw, range: this.named.stage.from.range }, escapeChar))
+    }
+    delete this.config.OnBuild
+    this.#steps += this.#onbuild.filter(one => COUNTED.has(one.name)).length
+  }
+
+  async run(): Promise<void> {
+    for (const instruction of [...this.#onbuild, ...this.named.stage.instructions]) {
+      try {
+        await applyInstruction(this, instruction)
+      } catch (error) {
+        if (error instanceof DockerfileError || !(error instanceof GantryError)) throw error
+        throw new DockerfileError(messageOf(error), instruction.range, { cause: error })
+      }
+    }
+  }
+
+  /** The image's config, with the labels of the command line over it. */
+  finish(labels: Record<string, string>): ImageConfig {
+    if (Object.keys(labels).length > 0) this.config.Labels = { ...this.config.Labels, ...labels }
+    return this.image
+  }
+
+  // ---- names ----
+
+  #prefix(step: number): string {
+    const { options, stage, stages } = this.#context
+    const { stageName } = stage.stage.from
+    const platform = options.multiPlatform || !samePlatform(this.platform, options.platform)
+    const words = [
+      ...(platform ? [formatPlatform(this.platform)] : []),
+      ...(stageName !== undefined ? [stageName] : stages.length > 1 ? [`stage-${stage.index}`] : []),
+      `${String(step).padStart(String(this.#steps).length)}/${this.#steps}`,
+    ]
+    return `[${words.join(' ')}] `
+  }
+
+  /** A vertex of this stage that changes its root. */
+  advance(op: Operation, inputs: Vertex[], instruction: Instruction, text = instruction.original): void {
+    this.#step++
+    this.state = vertex(op, inputs, {
+      name: this.#prefix(this.#step) + this.expandForShow(text),
+      range: instruction.range,
+      ignoreCache: this.ignoreCache,
+      platform: this.platform,
+    })
+  }
+
+  // ---- variables ----
+
+  get env(): Map<string, string> {
+    return new Map(
+      (this.config.Env ?? []).map(variable => {
+        const equals = variable.indexOf('=')
+        return equals < 0 ? [variable, ''] : [variable.slice(0, equals), variable.slice(equals + 1)]
+      }),
+    )
+  }
+
+  lookup(): Lookup {
+    const env = this.env
+    const args = new Map(this.args.map(arg => [arg.key, arg.value]))
+    return name => env.get(name) ?? args.get(name)
+  }
+
+  expand(text: string): string {
+    return this.#expanding(text, () => expandWord(text, this.lookup(), this.#expandOptions()))
+  }
+
+  expandWords(text: string): string[] {
+    return this.#expanding(text, () => splitWords(text, this.lookup(), this.#expandOptions()))
+  }
+
+  /** Content of a here-document: variables, but no quotes. */
+  expandDocument(text: string): string {
+    const raw = { ...this.#expandOptions(), rawQuotes: true }
+    return this.#expanding(text, () => expandWord(text, this.lookup(), raw))
+  }
+
+  expandForShow(text: string): string {
+    try {
+      const options = { ...this.#expandOptions(), rawQuotes: true, rawEscapes: true, keepUnset: true }
+      return /^(COPY|ADD|WORKDIR|USER|EXPOSE|VOLUME|FROM)/i.test(text)
+        ? expandWord(text, this.lookup(), options)
+        : text
+    } catch {
+      return text
+    }
+  }
+
+  #expandOptions() {
+    return { escapeChar: this.options.dockerfile.escapeChar }
+  }
+
+  #expanding<T>(text: string, work: () => T): T {
+    try {
+      return work()
+    } catch (error) {
+      throw new GantryError('invalid', `failed to process ${JSON.stringify(text)}: ${messageOf(error)}`, {
+        cause: error,
+      })
+    }
+  }
+
+  global(name: string): string | undefined {
+    return this.#context.globals.get(name)
+  }
+
+  // ---- sources ----
+
+  /** What `--from=name` names: a context, a stage, an image. */
+  async source(name: string, range: LineRange): Promise<Vertex | undefined> {
+    const { options, stages, done } = this.#context
+    const context = options.contexts[name]
+    if (context && context.kind !== 'image') return this.contextVertex(name)
+    if (!context) {
+      const stage = findStage(stages, name)
+      if (stage === this.named || (stage && !done.has(stage))) {
+        throw new DockerfileError(`circular dependency detected on stage: ${name}`, range)
+      }
+      if (stage) return done.get(stage)!.state
+      if (name === 'scratch') return undefined
+      if (/^\d+$/.test(name)) {
+        throw new DockerfileError(`invalid from flag value ${name}: stage index out of range`, range)
+      }
+    }
+    const ref = context?.kind === 'image' ? context.ref : name
+    const image = await options.resolveImage(ref, options.platform)
+    return imageVertex(image, options.platform, `FROM ${image.ref}`)
+  }
+
+  /** The context of a name, or the main one. */
+  contextVertex(name?: string, paths?: string[]): Vertex {
+    const source = name === undefined ? this.options.context : this.options.contexts[name]!
+    if (source.kind === 'vertex') return source.vertex
+    if (source.kind === 'image') throw new GantryError('internal', 'an image is resolved elsewhere')
+    const title = name === undefined ? 'load build context' : `load build context ${name}`
+    return vertex(
+      { kind: 'local', name: source.name, exclude: source.exclude, ...(paths && { paths }) },
+      [],
+      { name: name === undefined ? `[internal] ${title}` : `[context ${name}] ${title}` },
+    )
+  }
+
+  // ---- history ----
+
+  /** `layer`: the instruction has a layer of its own. */
+  record(createdBy: string, layer = false): void {
+    const { epoch, now } = this.options
+    const history = (this.image.history ??= [])
+    history.push({
+      created: epoch === undefined ? now : new Date(epoch * 1000).toISOString().replace('.000Z', 'Z'),
+      created_by: createdBy,
+      comment: HISTORY_COMMENT,
+      ...(this.image.author && { author: this.image.author }),
+      ...(!layer && { empty_layer: true }),
+    })
+  }
+}
+
+const samePlatform = (a: Platform, b: Platform) => formatPlatform(a) === formatPlatform(b)
+
+function emptyImage(platform: Platform): ImageConfig {
+  return {
+    ...platform,
+    config: { Env: [`PATH=${DEFAULT_PATH}`], WorkingDir: '/' },
+    rootfs: { type: 'layers', diff_ids: [] },
+    history: [],
+  }
+}
