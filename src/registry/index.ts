@@ -1,3 +1,4 @@
 /** The distribution protocol: client ({@link Registries}) and server ({@link RegistryServer}). */
 export * from './auth-header.ts'
+export { RegistryServer, type RegistryServerOptions } from './server/registry-server.ts'
 export * from './types.ts'

@@ -109,11 +109,13 @@ export class Repository {
     await drain(await this.#call('DELETE', `manifests/${digest}`))
   }
 
-  /** Whether the repository has the blob. */
-  async hasBlob(digest: Digest): Promise<boolean> {
+  /** Whether the repository has the blob, and its bytes where the registry tells. */
+  async statBlob(digest: Digest): Promise<{ size: number | undefined } | undefined> {
     const answer = await this.#call('HEAD', `blobs/${digest}`, { expect: [404] })
     await drain(answer)
-    return answer.status !== 404
+    if (answer.status === 404) return undefined
+    const length = answer.headers['content-length']
+    return { size: length === undefined ? undefined : Number(length) }
   }
 
   /** A blob from `offset` on. The range is by digest, so that it cannot be one of another version. */
@@ -241,8 +243,8 @@ export class Repository {
   }
 }
 
-function mediaTypeOf(answer: HttpAnswer): MediaType {
-  return (answer.headers['content-type'] ?? '').split(';')[0]!.trim()
+function contentTypeOf(answer: HttpAnswer): MediaType {
+  return mediaTypeOf(answer.headers['content-type']) ?? ''
 }
 
 /** `Range: 0-99` says that 100 bytes are there; `0-0` is what registries say for none. */
