@@ -15,7 +15,6 @@
  */
 import { addressBytes } from './ip.ts'
 import type { Request } from './netlink/message.ts'
-import * as nft from './netlink/nftables.ts'
 import {
   accept,
   addressType,
@@ -34,6 +33,7 @@ import {
   payload,
   reg,
 } from './netlink/nft-expressions.ts'
+import * as nft from './netlink/nftables.ts'
 import type { Protocol } from './types.ts'
 
 /** What the rules know of one bridge. */
@@ -216,11 +216,19 @@ export class Ruleset {
   }
 
   isolatePorts(names: string[]): Request[] {
-    return nft.addElements(this.bridgeTable, 'isolated', names.map(name => ({ key: interfaceKey(name) })))
+    return nft.addElements(
+      this.bridgeTable,
+      'isolated',
+      names.map(name => ({ key: interfaceKey(name) })),
+    )
   }
 
   releasePorts(names: string[]): Request[] {
-    return nft.deleteElements(this.bridgeTable, 'isolated', names.map(name => ({ key: interfaceKey(name) })))
+    return nft.deleteElements(
+      this.bridgeTable,
+      'isolated',
+      names.map(name => ({ key: interfaceKey(name) })),
+    )
   }
 
   addLinks(links: LinkRule[]): Request[] {

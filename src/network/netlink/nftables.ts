@@ -2,14 +2,7 @@
  * nftables: tables, chains, sets and maps, their elements, and rules. Changes travel in transactions ({@link begin}, {@link end}):
  * all of it happens at once or nothing does. linux/netfilter/nf_tables.h
  */
-import {
-  Attributes,
-  type Message,
-  NLM_F_APPEND,
-  NLM_F_CREATE,
-  type Request,
-  type Writer,
-} from './message.ts'
+import { Attributes, type Message, NLM_F_APPEND, NLM_F_CREATE, type Request, type Writer } from './message.ts'
 import { type Expression, type Verdict, writeData } from './nft-expressions.ts'
 
 export type TableFamily = 'inet' | 'ip' | 'ip6' | 'bridge'
@@ -186,7 +179,16 @@ export const addSet = (ref: TableRef, spec: SetSpec): Request =>
       writer.attrBe32(7, keyLength(spec.data))
     }
     writer.attrBe32(10, ++setIds)
+    writer.attrBytes(13, byteOrders(spec))
   })
+
+/** For `nft list ruleset`, which shows names of interfaces wrongly unless told their byte order (libnftnl: udata.h). */
+function byteOrders(spec: SetSpec): Uint8Array {
+  const order = (fields: readonly DataType[]) => (fields.length === 1 && fields[0] === 'interface' ? 1 : 2)
+  const key = [0, 4, order(spec.key), 0, 0, 0]
+  const data = spec.data && spec.data !== 'verdict' ? [1, 4, order(spec.data), 0, 0, 0] : []
+  return Uint8Array.from([...key, ...data])
+}
 
 export interface Element {
   key: Uint8Array

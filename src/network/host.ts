@@ -1,0 +1,97 @@
+/**
+ * The network namespace that the daemon runs in, as this room changes it: its links, addresses and routes, its packet rules,
+ * its /proc/sys/net. One connection each, kept open.
+ */
+import * as fs from 'node:fs'
+import { hasCode } from '../errors.ts'
+import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../linux/index.ts'
+import type { Cidr } from './ip.ts'
+import { type Address, listAddresses, readAddress } from './netlink/address.ts'
+import { Netlink } from './netlink/connection.ts'
+import { getLink, type Link, listLinks, readLink } from './netlink/link.ts'
+import type { Request } from './netlink/message.ts'
+import * as nft from './netlink/nftables.ts'
+import { listRoutes, RT_TABLE_MAIN, RTN_UNICAST, readRoute } from './netlink/route.ts'
+
+export class HostNetwork {
+  readonly route: Netlink
+  /** Names this namespace where a socket has to be opened in it. */
+  readonly netnsFd: number
+  readonly #filter: Netlink
+
+  constructor() {
+    this.netnsFd = fs.openSync('/proc/self/ns/net', 'r')
+    this.route = Netlink.open(NETLINK_ROUTE)
+    this.#filter = Netlink.open(NETLINK_NETFILTER)
+  }
+
+  /** All of these rules or none. */
+  rules(requests: readonly Request[]): void {
+    this.#filter.transaction(nft.begin, requests, nft.end)
+  }
+
+  /** Whether an object of the packet rules is there. */
+  hasRule(request: Request): boolean {
+    try {
+      this.#filter.get(request)
+      return true
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return false
+      throw error
+    }
+  }
+
+  links(): Link[] {
+    return this.route.dump(listLinks).map(readLink)
+  }
+
+  /** By name or ifindex. */
+  link(ref: string | number): Link | undefined {
+    try {
+      return readLink(this.route.get(getLink(ref)))
+    } catch (error) {
+      if (hasCode(error, 'ENODEV')) return undefined
+      throw error
+    }
+  }
+
+  addresses(): Address[] {
+    return this.route.dump(listAddresses).flatMap(message => readAddress(message) ?? [])
+  }
+
+  /** What the host reaches other than by its default route, and is therefore not free for a network. */
+  routedNetworks(): Cidr[] {
+    return this.route.dump(listRoutes).flatMap(message => {
+      const route = readRoute(message)
+      const taken = route?.table === RT_TABLE_MAIN && route.kind === RTN_UNICAST && route.destination
+      return taken && taken.prefix > 0 ? [taken] : []
+    })
+  }
+
+  /** `net.ipv4.ip_forward`, … with dots or, where a name has dots itself, slashes; undefined where there is no such thing. */
+  sysctl(name: string): string | undefined {
+    try {
+      return fs.readFileSync(sysctlPath(name), 'utf8').trim()
+    } catch (error) {
+      if (hasCode(error, 'ENOENT')) return undefined
+      throw error
+    }
+  }
+
+  /** Answers whether it had to be changed. A setting that this kernel does not have stays so. */
+  setSysctl(name: string, value: string): boolean {
+    const now = this.sysctl(name)
+    if (now === undefined || now === value) return false
+    fs.writeFileSync(sysctlPath(name), value)
+    return true
+  }
+
+  close(): void {
+    this.route.close()
+    this.#filter.close()
+    fs.closeSync(this.netnsFd)
+  }
+}
+
+const sysctlPath = (name: string): string =>
+  `/proc/sys/${name.includes('/') ? name : name.replaceAll('.', '/')}`
