@@ -207,6 +207,14 @@ export class Daemon {
     }
   }
 
+  /** The standard output of a command that runs in the daemon's network namespace. Throws unless it exits 0. */
+  inNetwork(...command: string[]): string {
+    return execFileSync('nsenter', ['-t', String(this.pid), '-n', ...command], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+  }
+
   async #answers(): Promise<boolean> {
     if (!fs.existsSync(this.socket)) return false
     try {
