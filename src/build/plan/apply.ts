@@ -164,7 +164,7 @@ function applyText(stage: StageBuilder, one: TextInstruction): void {
       stage.record(`ONBUILD ${one.value}`)
       return
     case 'WORKDIR':
-      return applyWorkdir(stage, one)
+      applyWorkdir(stage, one)
   }
 }
 

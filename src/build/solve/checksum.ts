@@ -1,0 +1,94 @@
+/**
+ * What a copied tree amounts to: a digest over names, kinds, permissions, owners, links, attributes and contents. Times and the
+ * order on disk do not count. Contents of unchanged files are remembered by inode, size and times.
+ */
+import { createHash, hash } from 'node:crypto'
+import * as fs from 'node:fs'
+import * as linux from '../../linux/index.ts'
+import { IgnoreMatcher } from '../dockerfile/ignore.ts'
+import { findSources, splitPivot } from './match.ts'
+import { type Folder, split, Tree, using } from './tree.ts'
+
+export interface Selection {
+  source: string
+  exclude: string[]
+  parents: boolean
+}
+
+const MAX_REMEMBERED = 200_000
+const remembered = new Map<string, string>()
+
+/** Digest of what `selection` takes from the root; `undefined` where it takes nothing. */
+export function selectionDigest(rootFd: number, selection: Selection): string | undefined {
+  const tree = new Tree(rootFd)
+  const { base, kept } = selection.parents
+    ? splitPivot(selection.source)
+    : { base: '/', kept: selection.source }
+  const from = base === '/' ? '' : base
+  const paths = findSources(tree, from + kept)
+  if (paths.length === 0) return undefined
+  const matcher = new IgnoreMatcher(selection.exclude)
+  const sum = createHash('sha256')
+  for (const file of paths) {
+    const real = tree.real(file) ?? file
+    const [parent, name] = split(real)
+    const label = selection.parents ? file.slice(from.length + 1) : split(file)[1]
+    using(tree.folder(parent), folder => addEntry(sum, folder, name, label, '', matcher))
+  }
+  return sum.digest('hex')
+}
+
+function addEntry(
+  sum: ReturnType<typeof createHash>,
+  folder: Folder,
+  name: string,
+  label: string,
+  relative: string,
+  matcher: IgnoreMatcher,
+): void {
+  const place = folder.at(name)
+  const stat = fs.lstatSync(place, { bigint: true })
+  const type = Number(stat.mode) & fs.constants.S_IFMT
+  const header = [label, stat.mode.toString(8), stat.uid, stat.gid]
+  if (type === fs.constants.S_IFLNK) header.push(fs.readlinkSync(place))
+  else if (type === fs.constants.S_IFCHR || type === fs.constants.S_IFBLK) header.push(stat.rdev)
+  else if (type === fs.constants.S_IFREG) header.push(fileDigest(place, stat))
+  for (const attribute of linux.listxattr(place).sort()) {
+    if (attribute === 'security.capability' || attribute.startsWith('user.')) {
+      header.push(attribute, linux.getxattr(place, attribute)?.toString('hex') ?? '')
+    }
+  }
+  if (relative === '' || !matcher.ignores(relative)) sum.update(JSON.stringify(header, bigints))
+  if (type !== fs.constants.S_IFDIR) return
+  using(name === '' ? folder.enter('.') : folder.enter(name), inner => {
+    for (const child of inner.names()) {
+      const below = relative === '' ? child : `${relative}/${child}`
+      if (matcher.ignores(below) && !matcher.hasNegation) continue
+      addEntry(sum, inner, child, `${label}/${child}`, below, matcher)
+    }
+  })
+}
+
+const bigints = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
+
+function fileDigest(place: string, stat: fs.BigIntStats): string {
+  const key = `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`
+  const known = remembered.get(key)
+  if (known !== undefined) return known
+  const digest = stat.size <= 1 << 20 ? hash('sha256', fs.readFileSync(place)) : largeFileDigest(place)
+  if (remembered.size >= MAX_REMEMBERED) remembered.clear()
+  remembered.set(key, digest)
+  return digest
+}
+
+function largeFileDigest(place: string): string {
+  const sum = createHash('sha256')
+  const buffer = Buffer.allocUnsafe(1 << 20)
+  const fd = fs.openSync(place, 'r')
+  try {
+    for (let n = 0; (n = fs.readSync(fd, buffer)) > 0; ) sum.update(buffer.subarray(0, n))
+  } finally {
+    fs.closeSync(fd)
+  }
+  return sum.digest('hex')
+}

@@ -1,0 +1,156 @@
+/** Copying between two trees, with everything that a file carries: owner, mode, times, links, holes, attributes, nodes. */
+import * as fs from 'node:fs'
+import { hasCode, invalid } from '../../errors.ts'
+import * as linux from '../../linux/index.ts'
+import type { IgnoreMatcher } from '../dockerfile/ignore.ts'
+import { changeMode } from './mode.ts'
+import { type Folder, using } from './tree.ts'
+
+export interface CopyOptions {
+  /** Numeric; the source's own where absent. */
+  owner?: { uid: number; gid: number }
+  /** As written: octal or symbolic. */
+  mode?: string
+  exclude: IgnoreMatcher
+  /** Source inodes that have more than one name, and where their first copy is. */
+  links: Map<string, string>
+}
+
+/** Copy `name` of `from` to `target` of `to`. `relative` is the path below the copied source: '' for itself. */
+export function copyEntry(
+  from: Folder,
+  name: string,
+  to: Folder,
+  target: string,
+  relative: string,
+  options: CopyOptions,
+): void {
+  const source = from.at(name)
+  const stat = fs.lstatSync(source, { bigint: true })
+  const type = Number(stat.mode) & fs.constants.S_IFMT
+  if (type === fs.constants.S_IFDIR) {
+    copyFolder(from, name, to, target, relative, options, stat)
+    return
+  }
+  const place = to.at(target)
+  makeRoom(place, target)
+  const shared = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined
+  const first = shared && options.links.get(shared)
+  if (first) {
+    fs.linkSync(first, place)
+    return
+  }
+  switch (type) {
+    case fs.constants.S_IFREG:
+      fs.copyFileSync(source, place, fs.constants.COPYFILE_EXCL)
+      break
+    case fs.constants.S_IFLNK:
+      fs.symlinkSync(fs.readlinkSync(source), place)
+      break
+    case fs.constants.S_IFSOCK:
+      return
+    default: {
+      const device = Number(stat.rdev)
+      linux.mknod(place, Number(stat.mode), major(device), minor(device))
+    }
+  }
+  copyMetadata(source, place, stat, options)
+  if (shared) options.links.set(shared, place.replace('/proc/self/', `/proc/${process.pid}/`))
+}
+
+/** As {@link copyEntry} for a folder; one that is there is entered, and takes the source's metadata below the top. */
+function copyFolder(
+  from: Folder,
+  name: string,
+  to: Folder,
+  target: string,
+  relative: string,
+  options: CopyOptions,
+  stat: fs.BigIntStats,
+): void {
+  const place = to.at(target)
+  const existing = fs.lstatSync(place, { throwIfNoEntry: false })
+  if (existing && !existing.isDirectory()) {
+    throw invalid(`cannot copy to non-directory: ${target}`)
+  }
+  if (!existing) fs.mkdirSync(place, 0o755)
+  using(from.enter(name || '.'), inner => {
+    using(to.enter(target || '.'), into => copyContents(inner, into, relative, options))
+  })
+  copyMetadata(from.at(name), place, stat, options)
+}
+
+/** Everything in `from` into `to`. */
+export function copyContents(from: Folder, to: Folder, relative: string, options: CopyOptions): void {
+  for (const child of from.names()) {
+    const below = relative === '' ? child : `${relative}/${child}`
+    if (options.exclude.ignores(below)) {
+      if (!options.exclude.hasNegation || !fs.lstatSync(from.at(child)).isDirectory()) continue
+      if (!hasIncluded(from, child, below, options.exclude)) continue
+    }
+    copyEntry(from, child, to, child, below, options)
+  }
+}
+
+/** Whether a `!` pattern brings something back from inside an excluded folder. */
+function hasIncluded(from: Folder, name: string, relative: string, exclude: IgnoreMatcher): boolean {
+  return using(from.enter(name), inner =>
+    inner.names().some(child => {
+      const below = `${relative}/${child}`
+      if (!exclude.ignores(below)) return true
+      return fs.lstatSync(inner.at(child)).isDirectory() && hasIncluded(inner, child, below, exclude)
+    }),
+  )
+}
+
+/** A file is replaced; a folder is in the way. */
+function makeRoom(place: string, name: string): void {
+  const existing = fs.lstatSync(place, { throwIfNoEntry: false })
+  if (!existing) return
+  if (existing.isDirectory())
+    throw invalid(`cannot overwrite directory ${JSON.stringify(name)} with non-directory`)
+  fs.unlinkSync(place)
+}
+
+/** Owner first: changing it clears setuid bits and capabilities. Times last. */
+export function copyMetadata(
+  source: string,
+  place: string,
+  stat: fs.BigIntStats,
+  options: Pick<CopyOptions, 'owner' | 'mode'>,
+): void {
+  const { owner, mode } = options
+  fs.lchownSync(place, owner?.uid ?? Number(stat.uid), owner?.gid ?? Number(stat.gid))
+  const isLink = (Number(stat.mode) & fs.constants.S_IFMT) === fs.constants.S_IFLNK
+  if (!isLink) {
+    const isFolder = (Number(stat.mode) & fs.constants.S_IFMT) === fs.constants.S_IFDIR
+    const bits = Number(stat.mode) & 0o7777
+    fs.chmodSync(place, mode === undefined ? bits : changeMode(bits, mode, isFolder))
+  }
+  copyAttributes(source, place)
+  linux.lutimens(place, stat.atimeNs, stat.mtimeNs)
+}
+
+function copyAttributes(source: string, place: string): void {
+  let names: string[]
+  try {
+    names = linux.listxattr(source)
+  } catch (error) {
+    if (hasCode(error, 'ENOTSUP', 'EOPNOTSUPP')) return
+    throw error
+  }
+  for (const name of names) {
+    if (name.startsWith('trusted.overlay.') || name === 'security.selinux') continue
+    const value = linux.getxattr(source, name)
+    if (!value) continue
+    try {
+      linux.setxattr(place, name, value)
+    } catch (error) {
+      if (!hasCode(error, 'ENOTSUP', 'EOPNOTSUPP', 'EPERM')) throw error
+    }
+  }
+}
+
+// makedev(3)
+const major = (device: number): number => (device >>> 8) & 0xfff
+const minor = (device: number): number => (device & 0xff) | ((device >>> 12) & 0xfff00)

@@ -1,0 +1,218 @@
+/** The actions of a file operation, done on a root. Synchronous: runs in a worker thread. */
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import { hasCode, invalid, notFound } from '../../errors.ts'
+import * as linux from '../../linux/index.ts'
+import { resolveUser } from '../../runtime/user.ts'
+import { IgnoreMatcher } from '../dockerfile/ignore.ts'
+import type { FileAction, Owner } from '../plan/ops.ts'
+import { archiveKind, unpackArchive } from './archive.ts'
+import { type CopyOptions, copyContents, copyEntry, copyMetadata } from './copy-tree.ts'
+import { findSources, splitPivot } from './match.ts'
+import { changeMode } from './mode.ts'
+import { type Folder, split, Tree, using } from './tree.ts'
+
+export interface ActionContext {
+  root: Tree
+  /** The operation's inputs, by their index. */
+  inputs: (Tree | undefined)[]
+  /** Seconds since 1970: what new folders are dated; now where absent. */
+  epoch?: number
+}
+
+type Copy = Extract<FileAction, { action: 'copy' }>
+interface Ids {
+  uid: number
+  gid: number
+}
+
+export function applyAction(context: ActionContext, action: FileAction): void {
+  switch (action.action) {
+    case 'copy':
+      return copy(context, action)
+    case 'mkdir':
+      return makeFolder(context, action.path, action.mode, idsOf(context, action.owner))
+    case 'mkfile':
+      return makeFile(context, action)
+    case 'remove':
+      return remove(context, action)
+  }
+}
+
+/** Names are looked up in the root that is changed. */
+function idsOf({ root }: ActionContext, owner: Owner | undefined): Ids | undefined {
+  if (!owner) return undefined
+  const passwd = root.read('/etc/passwd')
+  const group = root.read('/etc/group')
+  const user = owner.group === undefined ? owner.user : `${owner.user}:${owner.group}`
+  const { uid, gid } = resolveUser({ user, passwd, group })
+  if (owner.group === undefined && /^\d+$/.test(owner.user)) return { uid, gid: uid }
+  return { uid, gid }
+}
+
+function makeFolder(context: ActionContext, file: string, mode: number, ids: Ids | undefined): void {
+  ensureFolder(context, file, ids, mode).close()
+}
+
+/** The folder at `file`, made with its parents where it is not. */
+function ensureFolder(context: ActionContext, file: string, ids: Ids | undefined, mode = 0o755): Folder {
+  const found = context.root.tryFolder(file)
+  if (found) return found
+  const [parent, name] = split(file)
+  const above = ensureFolder(context, parent, ids)
+  return using(above, open => {
+    try {
+      fs.mkdirSync(open.at(name), mode)
+    } catch (error) {
+      if (hasCode(error, 'EEXIST')) throw invalid(`mkdir ${file}: not a directory`)
+      throw error
+    }
+    fs.chmodSync(open.at(name), mode)
+    if (ids) fs.lchownSync(open.at(name), ids.uid, ids.gid)
+    stamp(context, open.at(name))
+    return open.enter(name)
+  })
+}
+
+function stamp({ epoch }: ActionContext, place: string): void {
+  if (epoch !== undefined)
+    linux.lutimens(place, BigInt(epoch) * 1_000_000_000n, BigInt(epoch) * 1_000_000_000n)
+}
+
+function makeFile(context: ActionContext, action: Extract<FileAction, { action: 'mkfile' }>): void {
+  const ids = idsOf(context, action.owner)
+  const [parent, name] = split(action.path)
+  using(ensureFolder(context, parent, ids), folder => {
+    const place = folder.at(name)
+    fs.rmSync(place, { force: true })
+    fs.writeFileSync(place, action.content, { flag: 'wx' })
+    fs.chmodSync(place, action.mode)
+    if (ids) fs.lchownSync(place, ids.uid, ids.gid)
+    stamp(context, place)
+  })
+}
+
+function remove(context: ActionContext, action: Extract<FileAction, { action: 'remove' }>): void {
+  const [parent, name] = split(action.path)
+  const folder = context.root.tryFolder(parent)
+  if (!folder && action.allowMissing) return
+  if (!folder) throw notFound(`${action.path}: not found`)
+  using(folder, open => fs.rmSync(open.at(name), { recursive: true, force: action.allowMissing }))
+}
+
+function copy(context: ActionContext, action: Copy): void {
+  const source = action.from === undefined ? undefined : context.inputs[action.from]
+  if (!source) throw notFound(`${JSON.stringify(action.source)}: not found`)
+  const ids = idsOf(context, action.owner)
+  const options: CopyOptions = {
+    ...(ids && { owner: ids }),
+    ...(action.mode !== undefined && { mode: action.mode }),
+    exclude: new IgnoreMatcher(action.exclude),
+    links: new Map(),
+  }
+  const { base, kept } = action.parents ? splitPivot(action.source) : { base: '/', kept: action.source }
+  const from = base === '/' ? '' : base
+  const found = findSources(source, from + kept)
+  if (found.length === 0 && !action.allowEmpty) throw notFound(`${JSON.stringify(action.source)}: not found`)
+  for (const file of found) {
+    if (action.parents) copyWithParents(context, source, from, file, action, options)
+    else copyOne(context, source, file, action, options)
+  }
+}
+
+/** One source, by Docker's rules: a folder's content into the destination, a file to it or into it. */
+function copyOne(
+  context: ActionContext,
+  source: Tree,
+  file: string,
+  action: Copy,
+  options: CopyOptions,
+): void {
+  const real = source.real(file) ?? file
+  const [parent, name] = split(real)
+  using(source.folder(parent), from => {
+    const stat = fs.lstatSync(from.at(name), { bigint: true })
+    if (stat.isDirectory()) {
+      copyFolderContents(context, from, name, action.destination, options, stat)
+      return
+    }
+    const kind = action.unpack && stat.isFile() ? archiveKind(from.at(name)) : undefined
+    if (kind) {
+      using(ensureFolder(context, action.destination, options.owner), to => {
+        unpackArchive(from.at(name), kind, new Tree(to.fd), options.owner)
+      })
+      return
+    }
+    const [folder, target] = destinationOf(context, action.destination, split(file)[1])
+    using(ensureFolder(context, folder, options.owner), to => {
+      copyEntry(from, name, to, target, split(file)[1], options)
+    })
+  })
+}
+
+/** Where a file goes: into a folder that is there or that is written with a slash, else under the destination's own name. */
+function destinationOf(
+  context: ActionContext,
+  destination: string,
+  name: string,
+): [folder: string, name: string] {
+  const isFolder = destination.endsWith('/') || context.root.stat(destination, true)?.isDirectory()
+  if (isFolder) return [destination, name]
+  const real = context.root.real(destination)
+  return split(real ?? destination)
+}
+
+function copyFolderContents(
+  context: ActionContext,
+  from: Folder,
+  name: string,
+  destination: string,
+  options: CopyOptions,
+  stat: fs.BigIntStats,
+): void {
+  const isNew = context.root.stat(destination, true) === undefined
+  const to = ensureFolder(context, destination, options.owner)
+  using(to, into => {
+    using(from.enter(name || '.'), inner => copyContents(inner, into, '', options))
+    if (isNew) copyMetadata(from.at(name), into.at(''), stat, options)
+  })
+}
+
+/** `--parents`: each folder of the kept path is made, with the source folder's mode and owner. */
+function copyWithParents(
+  context: ActionContext,
+  source: Tree,
+  base: string,
+  file: string,
+  action: Copy,
+  options: CopyOptions,
+): void {
+  const kept = file.slice(base.length)
+  const [parent, name] = split(kept)
+  let above = ''
+  for (const part of parent.split('/').filter(Boolean)) {
+    above += `/${part}`
+    makeLike(context, source, base + above, path.posix.join(action.destination, above), options)
+  }
+  using(source.folder(base + parent), from => {
+    const into = ensureFolder(context, path.posix.join(action.destination, parent), options.owner)
+    using(into, to => copyEntry(from, name, to, name, '', options))
+  })
+}
+
+function makeLike(
+  context: ActionContext,
+  source: Tree,
+  model: string,
+  file: string,
+  options: CopyOptions,
+): void {
+  if (context.root.stat(file, true)) return
+  const stat = source.stat(model, true)
+  using(ensureFolder(context, file, options.owner), made => {
+    if (!stat) return
+    const bits = Number(stat.mode) & 0o7777
+    fs.chmodSync(made.at(''), options.mode === undefined ? bits : changeMode(bits, options.mode, true))
+    fs.chownSync(made.at(''), options.owner?.uid ?? Number(stat.uid), options.owner?.gid ?? Number(stat.gid))
+  })
+}

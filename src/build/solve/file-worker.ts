@@ -1,0 +1,58 @@
+/** The thread in which files are copied, summed and unpacked. See {@link file://./file-pool.ts}. */
+import * as fs from 'node:fs'
+import { parentPort } from 'node:worker_threads'
+import { GantryError, kindOf, messageOf } from '../../errors.ts'
+import type { FileAction } from '../plan/ops.ts'
+import { type Selection, selectionDigest } from './checksum.ts'
+import { applyAction } from './file-actions.ts'
+import { Tree } from './tree.ts'
+import { contentLength } from './usage.ts'
+
+export type FileJob =
+  | { job: 'apply'; rootFd: number; inputs: (number | undefined)[]; actions: FileAction[]; epoch?: number }
+  | { job: 'digest'; rootFd: number; selections: Selection[] }
+  | { job: 'usage'; folder: string }
+  | { job: 'remove'; paths: string[] }
+
+export interface JobMessage {
+  id: number
+  work: FileJob
+}
+
+export type JobReply =
+  | { id: number; result: unknown }
+  | { id: number; error: { kind: string; message: string; code?: string } }
+
+function run(work: FileJob): unknown {
+  switch (work.job) {
+    case 'apply': {
+      const inputs = work.inputs.map(fd => (fd === undefined ? undefined : new Tree(fd)))
+      const context = {
+        root: new Tree(work.rootFd),
+        inputs,
+        ...(work.epoch !== undefined && { epoch: work.epoch }),
+      }
+      for (const action of work.actions) applyAction(context, action)
+      return undefined
+    }
+    case 'digest':
+      return work.selections.map(selection => selectionDigest(work.rootFd, selection))
+    case 'usage':
+      return contentLength(work.folder)
+    case 'remove':
+      for (const path of work.paths) fs.rmSync(path, { recursive: true, force: true })
+      return undefined
+  }
+}
+
+parentPort?.on('message', ({ id, work }: JobMessage) => {
+  let reply: JobReply
+  try {
+    reply = { id, result: run(work) }
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : undefined
+    const kind = error instanceof GantryError ? kindOf(error) : 'internal'
+    reply = { id, error: { kind, message: messageOf(error), ...(code && { code }) } }
+  }
+  parentPort?.postMessage(reply)
+})

@@ -1,0 +1,140 @@
+/**
+ * Files below a root that others wrote, reached without leaving it: a folder is opened by openat2(RESOLVE_IN_ROOT), and what
+ * is done in it is done by a single name below that fd. No link in the root, planted or moved meanwhile, leads out.
+ */
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import { hasCode } from '../../errors.ts'
+import * as linux from '../../linux/index.ts'
+
+const FOLDER = linux.O_PATH | fs.constants.O_DIRECTORY
+
+/** An open folder. Close it; {@link using} does. */
+export class Folder {
+  readonly fd: number
+
+  constructor(fd: number) {
+    this.fd = fd
+  }
+
+  /** A path that names `name` in this folder; `name` is one component, and not `..`. */
+  at(name: string): string {
+    return name === '' ? `/proc/self/fd/${this.fd}` : `/proc/self/fd/${this.fd}/${name}`
+  }
+
+  /** What a plain folder in here opens as; links are not followed. */
+  enter(name: string): Folder {
+    return new Folder(
+      linux.openat2(this.fd, name, {
+        flags: FOLDER | fs.constants.O_NOFOLLOW,
+        resolve: linux.RESOLVE_BENEATH,
+      }),
+    )
+  }
+
+  names(): string[] {
+    return fs.readdirSync(this.at('')).sort()
+  }
+
+  close(): void {
+    fs.closeSync(this.fd)
+  }
+}
+
+/** `work` with `folder`, which is closed afterwards. */
+export function using<T>(folder: Folder, work: (folder: Folder) => T): T {
+  try {
+    return work(folder)
+  } finally {
+    folder.close()
+  }
+}
+
+/** A root, by the fd of its topmost folder. */
+export class Tree {
+  readonly rootFd: number
+
+  constructor(rootFd: number) {
+    this.rootFd = rootFd
+  }
+
+  /** The folder at `file`, links followed inside the root. Throws ENOENT, ENOTDIR. */
+  folder(file: string): Folder {
+    return new Folder(
+      linux.openat2(this.rootFd, inside(file), { flags: FOLDER, resolve: linux.RESOLVE_IN_ROOT }),
+    )
+  }
+
+  /** As {@link folder}; `undefined` where there is none. */
+  tryFolder(file: string): Folder | undefined {
+    try {
+      return this.folder(file)
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw error
+    }
+  }
+
+  /** What is at `file`; its last component is not followed unless `follow`. `undefined` where nothing is. */
+  stat(file: string, follow = false): fs.BigIntStats | undefined {
+    let fd: number
+    try {
+      const flags = linux.O_PATH | (follow ? 0 : fs.constants.O_NOFOLLOW)
+      fd = linux.openat2(this.rootFd, inside(file), { flags, resolve: linux.RESOLVE_IN_ROOT })
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined
+      throw error
+    }
+    try {
+      return fs.fstatSync(fd, { bigint: true })
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+
+  /** The text of a small file; '' where there is none. */
+  read(file: string): string {
+    let fd: number
+    try {
+      fd = linux.openat2(this.rootFd, inside(file), {
+        flags: fs.constants.O_RDONLY,
+        resolve: linux.RESOLVE_IN_ROOT,
+      })
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return ''
+      throw error
+    }
+    try {
+      return fs.readFileSync(fd, 'utf8')
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+
+  /** The real path of what `file` names, seen from the root, all links followed; `undefined` where nothing is. */
+  real(file: string): string | undefined {
+    let fd: number
+    try {
+      fd = linux.openat2(this.rootFd, inside(file), { flags: linux.O_PATH, resolve: linux.RESOLVE_IN_ROOT })
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined
+      throw error
+    }
+    try {
+      const found = fs.readlinkSync(`/proc/self/fd/${fd}`)
+      const root = fs.readlinkSync(`/proc/self/fd/${this.rootFd}`)
+      const rest = root === '/' ? found : found.slice(root.length)
+      return rest === '' ? '/' : rest
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+}
+
+const inside = (file: string): string => (file.startsWith('/') ? file.slice(1) || '.' : file || '.')
+
+/** Parent and name; the parent of `/a` is `/`. */
+export function split(file: string): [parent: string, name: string] {
+  const clean = path.posix.resolve('/', file)
+  return [path.posix.dirname(clean), path.posix.basename(clean)]
+}
