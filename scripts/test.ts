@@ -39,7 +39,7 @@ const { status } = spawnSync(
     // Tests of the kernel's state share one kernel: one file at a time keeps what each sees its own.
     '--test-concurrency=1',
     '--test-timeout=600000',
-    `--test-reporter=${process.env.CI ? 'dot' : 'spec'}`,
+    '--test-reporter=spec',
     ...tests,
   ],
   { cwd: root, stdio: 'inherit' },
