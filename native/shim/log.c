@@ -1,0 +1,280 @@
+// The container's log: lines as JSON, or as binary records, in a file that is rotated.
+#include "shim.h"
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define LINE 16384             // a longer line is logged in parts
+#define BATCH (512 * 1024)     // written when this full
+#define LONGEST (LINE * 6 + 1024) // a part, escaped, with what stands around it
+
+enum { FORMAT_JSON = 1, FORMAT_BINARY = 2 };
+
+static char time_text[40]; // of the read() that is being logged
+static size_t time_length;
+
+void log_open(struct log *log, uint32_t format, const char *path, uint64_t max_size, uint32_t max_files) {
+  log->format = format;
+  log->path = path;
+  log->max_size = max_size;
+  log->max_files = max_files;
+  log->fd = format ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640) : -1;
+  struct stat st;
+  if (log->fd >= 0 && fstat(log->fd, &st) == 0) log->size = (uint64_t)st.st_size;
+}
+
+// path -> path.1 -> … -> path.N-1, also where somebody compressed one; then a new file under the old name, so that a
+// reader that holds the old one can read it to its end.
+static void rotate(struct log *log) {
+  char from[PATH_MAX], to[PATH_MAX];
+  static const char *const suffixes[] = {"", ".gz"};
+  for (uint32_t n = log->max_files; n-- > 1;) {
+    for (int s = 0; s < 2; s++) {
+      if (n == 1) snprintf(from, sizeof from, "%s", log->path);
+      else snprintf(from, sizeof from, "%s.%u%s", log->path, n - 1, suffixes[s]);
+      snprintf(to, sizeof to, "%s.%u%s", log->path, n, suffixes[s]);
+      if (n == 1 && s == 1) continue;
+      rename(from, to);
+    }
+  }
+  if (log->max_files <= 1) unlink(log->path);
+  int fd = open(log->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  if (fd < 0) return; // the old one goes on
+  close(log->fd);
+  log->fd = fd;
+  log->size = 0;
+  notify_rotated();
+}
+
+static uint64_t count_lines(const struct log *log, const char *at, const char *end) {
+  uint64_t lines = 0;
+  while (at < end && log->format == FORMAT_JSON && (at = memchr(at, '\n', (size_t)(end - at)))) at++, lines++;
+  for (uint32_t length; log->format == FORMAT_BINARY && at + 4 <= end; at += length, lines++) memcpy(&length, at, 4);
+  return lines;
+}
+
+// The end of the last whole line in the first `length` bytes of the batch.
+static size_t whole_lines(const struct log *log, size_t length) {
+  if (log->format == FORMAT_JSON) {
+    const char *newline = memrchr(log->batch, '\n', length);
+    return newline ? (size_t)(newline + 1 - log->batch) : 0;
+  }
+  size_t at = 0;
+  for (uint32_t record; at + 4 <= length; at += record) {
+    memcpy(&record, log->batch + at, 4);
+    if (at + record > length) break;
+  }
+  return at;
+}
+
+// A full disk does not stop the container: what does not fit whole is dropped and counted.
+void log_flush(struct log *log) {
+  if (log->fd < 0 || log->batch_used == 0) return;
+  size_t done = 0;
+  while (done < log->batch_used) {
+    ssize_t written = write(log->fd, log->batch + done, log->batch_used - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) break;
+    done += (size_t)written;
+  }
+  if (done < log->batch_used) {
+    size_t whole = whole_lines(log, done);
+    if (whole < done && ftruncate(log->fd, (off_t)(log->size + whole)) == 0) done = whole;
+    log->dropped += count_lines(log, log->batch + whole, log->batch + log->batch_used);
+  }
+  log->size += done;
+  log->batch_used = 0;
+}
+
+static size_t digits(char *to, unsigned value, int width) {
+  for (int i = width; i-- > 0; value /= 10) to[i] = (char)('0' + value % 10);
+  return (size_t)width;
+}
+
+// RFC 3339 in UTC, without the nanoseconds' trailing zeros.
+static void set_time(struct timespec now) {
+  static time_t second = -1;
+  static char head[20];
+  if (now.tv_sec != second) {
+    struct tm tm;
+    gmtime_r(&now.tv_sec, &tm);
+    char *at = head;
+    at += digits(at, (unsigned)tm.tm_year + 1900, 4), *at++ = '-';
+    at += digits(at, (unsigned)tm.tm_mon + 1, 2), *at++ = '-';
+    at += digits(at, (unsigned)tm.tm_mday, 2), *at++ = 'T';
+    at += digits(at, (unsigned)tm.tm_hour, 2), *at++ = ':';
+    at += digits(at, (unsigned)tm.tm_min, 2), *at++ = ':';
+    at += digits(at, (unsigned)tm.tm_sec, 2);
+    second = now.tv_sec;
+  }
+  memcpy(time_text, head, 19);
+  size_t used = 19;
+  if (now.tv_nsec) {
+    time_text[used++] = '.';
+    used += digits(time_text + used, (unsigned)now.tv_nsec, 9);
+    while (time_text[used - 1] == '0') used--;
+  }
+  time_text[used++] = 'Z';
+  time_length = used;
+}
+
+// ---- JSON ----
+
+// 0: as it is; 1: escaped; 2: the start of more than one byte.
+static unsigned char class_of[256];
+
+static void classify(void) {
+  for (int i = 0; i < 256; i++) class_of[i] = i < 0x20 ? 1 : i < 0x80 ? 0 : 2;
+  for (const char *special = "\"\\<>&\x7f"; *special; special++) class_of[(unsigned char)*special] = 1;
+  class_of[0x7f] = 0;
+}
+
+// How many bytes the UTF-8 character at `at` has; 0 where it is none (also overlong ones and surrogates).
+static size_t utf8_length(const unsigned char *at, const unsigned char *end) {
+  unsigned char first = at[0], low = 0x80, high = 0xbf;
+  size_t length = first >= 0xc2 && first <= 0xdf ? 2 : (first & 0xf0) == 0xe0 ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
+  if (length == 0 || (size_t)(end - at) < length) return 0;
+  if (first == 0xe0) low = 0xa0;
+  if (first == 0xed) high = 0x9f;
+  if (first == 0xf0) low = 0x90;
+  if (first == 0xf4) high = 0x8f;
+  if (at[1] < low || at[1] > high) return 0;
+  for (size_t i = 2; i < length; i++) {
+    if ((at[i] & 0xc0) != 0x80) return 0;
+  }
+  return length;
+}
+
+static char *put(char *to, const char *text, size_t length) {
+  memcpy(to, text, length);
+  return to + length;
+}
+
+static char *escape(char *to, const char *text, size_t length) {
+  static const char hex[] = "0123456789abcdef";
+  const unsigned char *at = (const unsigned char *)text, *end = at + length;
+  while (at < end) {
+    const unsigned char *run = at;
+    while (at < end && class_of[*at] == 0) at++;
+    to = put(to, (const char *)run, (size_t)(at - run));
+    if (at == end) break;
+    unsigned char byte = *at;
+    if (byte >= 0x80) {
+      size_t bytes = utf8_length(at, end);
+      if (bytes == 0) to = put(to, "\\ufffd", 6), at++;
+      else if (bytes == 3 && at[0] == 0xe2 && at[1] == 0x80 && (at[2] & 0xfe) == 0xa8) to = put(to, at[2] & 1 ? "\\u2029" : "\\u2028", 6), at += 3;
+      else to = put(to, (const char *)at, bytes), at += bytes;
+      continue;
+    }
+    at++;
+    *to++ = '\\';
+    if (byte == '"' || byte == '\\') *to++ = (char)byte;
+    else if (byte == '\n') *to++ = 'n';
+    else if (byte == '\r') *to++ = 'r';
+    else to = put(to, "u00", 3), *to++ = hex[byte >> 4], *to++ = hex[byte & 15];
+  }
+  return to;
+}
+
+static char *json_line(const struct log *log, char *to, int stream, const char *text, size_t length, bool whole) {
+  to = escape(put(to, "{\"log\":\"", 8), text, length);
+  if (whole) to = put(to, "\\n", 2);
+  to = put(to, stream == 2 ? "\",\"stream\":\"stderr\"" : "\",\"stream\":\"stdout\"", 19);
+  if (log->attrs_length) to = put(put(to, ",\"attrs\":", 9), log->attrs, log->attrs_length);
+  to = put(put(to, ",\"time\":\"", 9), time_text, time_length);
+  return put(to, "\"}\n", 3);
+}
+
+// ---- binary: u32 length, u64 nanoseconds, u8 stream, u8 partial, bytes, u32 length; little-endian ----
+
+static char *binary_line(char *to, int stream, const char *text, size_t length, bool whole, struct timespec now) {
+  uint32_t total = (uint32_t)length + 18;
+  uint64_t time = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+  char kind[2] = {(char)stream, !whole};
+  to = put(put(put(to, (char *)&total, 4), (char *)&time, 8), kind, 2);
+  return put(put(to, text, length), (char *)&total, 4);
+}
+
+static void add_line(struct log *log, int stream, const char *text, size_t length, bool whole, struct timespec now) {
+  if (log->max_size && log->size + log->batch_used >= log->max_size) {
+    log_flush(log);
+    if (log->size >= log->max_size) rotate(log);
+  }
+  if (log->batch_used + LONGEST + log->attrs_length > BATCH) log_flush(log);
+  char *to = log->batch + log->batch_used;
+  to = log->format == FORMAT_JSON ? json_line(log, to, stream, text, length, whole) : binary_line(to, stream, text, length, whole, now);
+  log->batch_used = (size_t)(to - log->batch);
+}
+
+// Part of a line that is not at its end; all parts carry the first one's time.
+static void add_part(struct log *log, struct partial *part, int stream, const char *text, size_t length, bool whole, struct timespec now) {
+  struct timespec time = part->continued ? part->time : now;
+  if (part->continued) set_time(time);
+  add_line(log, stream, text, length, whole, time);
+  if (part->continued) set_time(now);
+  if (!part->continued) part->time = now;
+  part->continued = !whole;
+}
+
+static void prepare(struct log *log) {
+  if (!class_of[0]) classify();
+  if (log->batch) return;
+  log->batch = mmap(NULL, BATCH + log->attrs_length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (log->batch == MAP_FAILED) abort();
+}
+
+void log_write(struct log *log, int stream, const char *bytes, size_t length) {
+  struct partial *part = &log->partial[stream - 1];
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  prepare(log);
+  set_time(now);
+  while (length > 0) {
+    size_t room = LINE - part->used, take = length < room ? length : room;
+    const char *newline = memchr(bytes, '\n', take);
+    if (newline) take = (size_t)(newline - bytes);
+    if (!newline && take < room) { // it goes on in the next read
+      if (!part->bytes) part->bytes = allocate(LINE);
+      memcpy(part->bytes + part->used, bytes, take);
+      part->used += take;
+      return;
+    }
+    const char *text = bytes;
+    if (part->used) {
+      memcpy(part->bytes + part->used, bytes, take);
+      text = part->bytes;
+    }
+    add_part(log, part, stream, text, part->used + take, newline != NULL, now);
+    part->used = 0;
+    bytes += take + (newline != NULL);
+    length -= take + (newline != NULL);
+  }
+}
+
+void log_end(struct log *log) {
+  if (log->fd < 0) return;
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  prepare(log);
+  set_time(now);
+  for (int i = 0; i < 2; i++) {
+    struct partial *part = &log->partial[i];
+    if (part->used) add_part(log, part, i + 1, part->bytes, part->used, false, now);
+    part->used = 0;
+  }
+  log_flush(log);
+}
+
+void log_idle(struct log *log) {
+  if (log->batch) munmap(log->batch, BATCH + log->attrs_length);
+  log->batch = NULL;
+  for (int i = 0; i < 2; i++) {
+    if (log->partial[i].used) continue;
+    free(log->partial[i].bytes);
+    log->partial[i].bytes = NULL;
+  }
+}
