@@ -1,0 +1,42 @@
+/** A client's connection joined to a container's stream. */
+import type { Duplex } from 'node:stream'
+import type { Call } from './call.ts'
+
+const RAW = 'application/vnd.docker.raw-stream'
+const MULTIPLEXED = 'application/vnd.docker.multiplexed-stream'
+
+/** Since 1.42 a client that asked for an upgrade is told whether the stream is framed. */
+export function streamType(call: Call, tty: boolean): string {
+  return call.upgrade !== undefined && call.api >= 42 && !tty ? MULTIPLEXED : RAW
+}
+
+/**
+ * Copies both ways, each as fast as its reader reads, until the container's side has ended; the client's end of input is passed on
+ * and ends nothing else (a client that has sent all its input still waits for the output). Resolves when both are closed;
+ * a client that breaks off is no error.
+ */
+export function joinStreams(client: Duplex, container: Duplex): Promise<void> {
+  return new Promise(resolve => {
+    let open = 2
+    const closed = () => {
+      if (--open === 0) resolve()
+    }
+    client.once('close', () => {
+      container.destroy()
+      closed()
+    })
+    container.once('close', () => {
+      if (!client.writableEnded) client.end()
+      // The container's side is over: what the client still sends goes nowhere, and its connection ends with ours.
+      client.resume()
+      client.once('finish', () => client.destroy())
+      if (client.writableFinished) client.destroy()
+      closed()
+    })
+    client.on('error', () => client.destroy())
+    container.on('error', () => container.destroy())
+    container.pipe(client)
+    client.pipe(container)
+    container.once('end', () => container.destroy())
+  })
+}

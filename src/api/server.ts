@@ -1,0 +1,121 @@
+/**
+ * The Docker Engine API over HTTP. {@link createApi} gives an `http.Server` that is not listening yet; {@link file://./listen.ts}
+ * gives it places to listen on.
+ */
+import * as http from 'node:http'
+import type { Socket } from 'node:net'
+import type { Engine } from '../engine/engine.ts'
+import { kindOf } from '../errors.ts'
+import { type Logger, silent } from '../logger.ts'
+import { Call, type Upgraded } from './call.ts'
+import { answerTo } from './errors.ts'
+import { Query } from './query.ts'
+import { Router } from './router.ts'
+import { type Handler, routes } from './routes/index.ts'
+import { API_VERSION, negotiate, splitVersion } from './version.ts'
+
+export interface ApiOptions {
+  logger?: Logger
+}
+
+/** Headers of a request: bytes. Docker's clients send credentials for several registries in one. */
+const MAX_HEADER_BYTES = 1 << 20
+
+/** Milliseconds that an idle connection is kept. Docker keeps it for ever; so long is as good, and nothing piles up. */
+const KEEP_ALIVE = 15 * 60_000
+
+export function createApi(engine: Engine, options: ApiOptions = {}): http.Server {
+  const logger = options.logger ?? silent
+  const router = new Router<Handler>()
+  for (const { method, path, handler } of routes) {
+    router.add(method, path, handler)
+  }
+  const server = http.createServer({
+    keepAliveTimeout: KEEP_ALIVE,
+    requestTimeout: 0,
+    headersTimeout: 60_000,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    noDelay: true,
+    shouldUpgradeCallback: req => isHijacked(req.url ?? ''),
+  })
+  server.timeout = 0
+  const { version } = engine.system.version()
+  const common = [
+    ['Api-Version', API_VERSION],
+    ['Docker-Experimental', String(engine.config.experimental ?? false)],
+    ['Ostype', 'linux'],
+    ['Server', `Docker/${version} (linux)`],
+  ] as const
+
+  const serve = async (req: http.IncomingMessage, res: http.ServerResponse, upgraded?: Upgraded) => {
+    const method = req.method ?? 'GET'
+    try {
+      const { path, search } = splitUrl(req.url ?? '/')
+      const asked = splitVersion(path)
+      const match = router.find(method, asked.path)
+      if (!match) return sendError(res, 404, method === 'OPTIONS' ? '' : 'page not found')
+      for (const [name, value] of common) res.setHeader(name, value)
+      const call = new Call(req, res, match.params, new Query(search), negotiate(asked.version), upgraded)
+      logger.debug('Calling', { method, path })
+      await match.handler(call, engine)
+    } catch (error) {
+      fail(req, res, error, logger)
+    }
+  }
+
+  server.on('request', serve)
+  server.on('upgrade', (req, socket: Socket, head: Buffer) => {
+    socket.on('error', () => {})
+    const res = new http.ServerResponse(req)
+    res.shouldKeepAlive = false
+    res.assignSocket(socket)
+    res.once('finish', () => socket.end())
+    void serve(req, res, { socket, head })
+  })
+  return server
+}
+
+/** Only these endpoints turn a connection into something else; elsewhere an `Upgrade` header is no more than an offer. */
+function isHijacked(url: string): boolean {
+  return /\/(attach|attach\/ws|start|session|grpc)(\?|$)/.test(url)
+}
+
+function splitUrl(url: string): { path: string; search: string } {
+  const mark = url.indexOf('?')
+  const raw = mark < 0 ? url : url.slice(0, mark)
+  return {
+    path: raw.includes('%') ? decodePath(raw) : raw,
+    search: mark < 0 ? '' : url.slice(mark + 1),
+  }
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}
+
+function fail(req: http.IncomingMessage, res: http.ServerResponse, error: unknown, logger: Logger): void {
+  const { status, message } = answerTo(error)
+  if (kindOf(error) === 'internal') {
+    logger.error('Handler returned an error', { method: req.method, path: req.url, error: message })
+    if (error instanceof Error && error.name !== 'GantryError') logger.debug(error.stack ?? '')
+  }
+  if (res.headersSent || res.destroyed || !res.socket) {
+    req.socket.destroy()
+    return
+  }
+  sendError(res, status, message)
+}
+
+function sendError(res: http.ServerResponse, status: number, message: string): void {
+  if (status === 304) {
+    res.writeHead(304).end()
+    return
+  }
+  const text = `${JSON.stringify({ message })}\n`
+  res.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) })
+  res.end(text)
+}
