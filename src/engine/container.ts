@@ -1,5 +1,9 @@
 /** A container in the engine's memory: its record, and what only matters while this process lives. */
+import type { WritableSnapshot } from '../image/snapshots.ts'
+import type { Cgroup } from '../runtime/cgroup/cgroup.ts'
 import type { Task } from '../runtime/launcher.ts'
+import type { RuntimeSpec } from '../runtime/spec.ts'
+import type { Attachment } from './attachment.ts'
 import type { ContainerRecord } from './types.ts'
 
 /** How a container's last run ended. */
@@ -14,6 +18,15 @@ export class Container {
   readonly record: ContainerRecord
   /** The running process; also while paused. */
   task: Task | undefined
+  /** Its writable layer: there as long as the container. */
+  snapshot!: WritableSnapshot
+  /** Of the run, while {@link task} is there. */
+  spec: RuntimeSpec | undefined
+  cgroup: Cgroup | undefined
+  /** Streams that were opened before the start that they wait for. */
+  readonly waitingAttachments = new Set<Attachment>()
+  /** The last run's shim and folder going away. */
+  cleanup: Promise<void> | undefined
   /** Execs that are not gone, by id. */
   readonly execIds = new Set<string>()
   /** Ends what belongs to this run (health checks), and nothing else. */
@@ -22,10 +35,11 @@ export class Container {
   backoff: AbortController | undefined
   /** Milliseconds that the next restart waits. */
   backoffMilliseconds = 0
-  /** Set while a person stops it: the restart policy stays out. */
+  /** The next end is final, whatever the restart policy says. */
+  exitOnNext = false
+  /** `stop` waits for the end, and it is told as its doing. */
   stopping = false
   removed = false
-  /** Where it is now on each network, while it runs. */
   #exitWaiters = new Set<Waiter>()
   #removeWaiters = new Set<Waiter>()
   lastEnding: Ending | undefined

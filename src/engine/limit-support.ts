@@ -4,6 +4,8 @@ import * as path from 'node:path'
 import { detectCgroups } from '../runtime/cgroup/layout.ts'
 
 export interface LimitSupport {
+  /** Of cgroups. */
+  version: 1 | 2
   memory: boolean
   swap: boolean
   swappiness: boolean
@@ -31,6 +33,7 @@ function detect(): LimitSupport {
     const controllers = read(path.join(root, 'cgroup.controllers')).split(/\s+/)
     const has = (name: string) => controllers.includes(name)
     return {
+      version: 2,
       memory: has('memory'),
       swap: has('memory') && fs.existsSync('/proc/swaps'),
       swappiness: false,
@@ -47,6 +50,7 @@ function detect(): LimitSupport {
   }
   const has = (controller: string, file: string) => fs.existsSync(path.join(root, controller, file))
   return {
+    version: 1,
     memory: has('memory', 'memory.limit_in_bytes'),
     swap: has('memory', 'memory.memsw.limit_in_bytes'),
     swappiness: has('memory', 'memory.swappiness'),

@@ -160,6 +160,11 @@ export class ContainerStore {
     if (this.#byName.get(container.name) === container) this.#byName.delete(container.name)
   }
 
+  /** Throw away the folder of a container that never came to be. */
+  discard(id: string): void {
+    this.#discard(this.folderOf(id), id)
+  }
+
   #discard(folder: string, id: string): void {
     const trashed = path.join(this.#trash, id)
     try {

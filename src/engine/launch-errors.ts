@@ -1,0 +1,100 @@
+/** What a failed launch is called: Docker's texts, from the operation that failed, and Docker's exit codes. */
+import { GantryError, invalid } from '../errors.ts'
+import { LaunchError } from '../runtime/launcher.ts'
+
+const CREATE = 'failed to create task for container: failed to create shim task: OCI runtime create failed: '
+const INIT = 'runc create failed: unable to start container process: error during container init: '
+const EXEC = 'OCI runtime exec failed: exec failed: unable to start container process: '
+
+export interface LaunchFailure {
+  /** What the container's exit code becomes: 126 not executable, 127 not found, 128 anything else. */
+  exitCode: number
+  message: string
+  error: GantryError
+}
+
+export function containerLaunchFailure(error: unknown, command: string, cwd: string): LaunchFailure {
+  if (!(error instanceof LaunchError)) return plain(error)
+  const text = describe(error, command, cwd)
+  const message = CREATE + (error.section === 'init' ? INIT : 'runc create failed: ') + text
+  return failure(message)
+}
+
+/** The text that an exec's client reads, and its exit code. */
+export function execLaunchFailure(error: unknown, command: string, cwd: string): LaunchFailure {
+  if (!(error instanceof LaunchError)) return plain(error)
+  return failure(EXEC + describe(error, command, cwd))
+}
+
+function plain(error: unknown): LaunchFailure {
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof GantryError) return { exitCode: 128, message, error }
+  return failure(message)
+}
+
+/** moby daemon/start.go, setExitCodeFromError and errdefs of the same. */
+function failure(message: string): LaunchFailure {
+  const notFound = /executable file not found|no such file or directory|system cannot find the file/.test(
+    message,
+  )
+  const notExecutable = /permission denied|not a directory|operation not permitted|exec format error/.test(
+    message,
+  )
+  if (notFound) return { exitCode: 127, message, error: invalid(message) }
+  if (notExecutable) return { exitCode: 126, message, error: invalid(message) }
+  return { exitCode: 128, message, error: new GantryError('internal', message) }
+}
+
+const ERRNO_TEXT: Record<string, string> = {
+  ENOENT: 'no such file or directory',
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  ENOTDIR: 'not a directory',
+  EISDIR: 'is a directory',
+  ENOEXEC: 'exec format error',
+  EINVAL: 'invalid argument',
+  ENOSPC: 'no space left on device',
+  EBUSY: 'device or resource busy',
+  ENODEV: 'no such device',
+  ENXIO: 'no such device or address',
+  EROFS: 'read-only file system',
+  ELOOP: 'too many levels of symbolic links',
+  ENAMETOOLONG: 'file name too long',
+  E2BIG: 'argument list too long',
+  ENOMEM: 'cannot allocate memory',
+  EAGAIN: 'resource temporarily unavailable',
+}
+
+function describe(error: LaunchError, command: string, cwd: string): string {
+  const text = ERRNO_TEXT[error.code] ?? error.message
+  switch (error.op) {
+    case 'program':
+      return programText(error.code, text, command)
+    case 'exec':
+      return `exec ${command}: ${text}`
+    case 'workingFolder':
+      return `chdir to cwd (${JSON.stringify(cwd)}) set in config.json failed: ${text}`
+    case 'hostname':
+      return `sethostname: ${text}`
+    case 'rlimit':
+      return `error setting rlimits for ready process: ${text}`
+    case 'mountBind':
+    case 'mountFd':
+    case 'mountFs':
+      return `error mounting ${JSON.stringify(error.detail)}: ${text}`
+    default:
+      return error.message
+  }
+}
+
+function programText(code: string, text: string, command: string): string {
+  const program = JSON.stringify(command)
+  if (code === 'ENOENT') {
+    return command.includes('/')
+      ? `exec: ${program}: stat ${command}: ${text}`
+      : `exec: ${program}: executable file not found in $PATH`
+  }
+  if (code === 'EISDIR') return `exec: ${program}: is a directory: permission denied`
+  if (code === 'ENOTDIR') return `exec: ${program}: stat ${command}: ${text}`
+  return `exec: ${program}: ${text}`
+}
