@@ -52,7 +52,8 @@ export interface EndpointDetails extends EndpointSpec {
   globalIpv6Address: string
   globalIpv6PrefixLength: number
   mac: string
-  dnsNames?: string[]
+  /** null on the default bridge, host and none. */
+  dnsNames: string[] | null
 }
 
 export interface NetworkDetails {

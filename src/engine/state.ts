@@ -98,6 +98,7 @@ export class States {
     if (state.health) change.health = { ...state.health, status: 'unhealthy' }
     this.#change(container, change)
     container.tellExited({ exitCode: report.exitCode, error: report.error ?? '' })
+    if (container.stopping) this.#tell(container, 'stop')
     this.#tell(container, 'die', {
       execDuration: String(Math.floor(seconds)),
       exitCode: String(report.exitCode),
