@@ -28,7 +28,7 @@
  * Any number of connections may be open to a shim; two daemons never share one.
  */
 import type { Duplex } from 'node:stream'
-import type { LaunchPlan, OpName, Section } from './plan.ts'
+import type { LaunchPlan } from './plan.ts'
 
 export interface LaunchRequest {
   /** Names the folder below exec-root: 64 hex digits for a container. */
@@ -121,34 +121,5 @@ export interface Launcher {
   discard(id: string): void
 }
 
-/** An operation of a plan that failed. The engine makes docker's text from it. */
-export class LaunchError extends Error {
-  readonly section: Section
-  /** Index in its section. */
-  readonly index: number
-  readonly op: OpName
-  /** `ENOENT`, … */
-  readonly code: string
-  readonly errno: number
-  /** The path or name that it was about, and what the kernel said; '' where there is none. */
-  readonly detail: string
-
-  constructor(fields: {
-    section: Section
-    index: number
-    op: OpName
-    code: string
-    errno: number
-    text: string
-    detail: string
-  }) {
-    super(`${fields.op}${fields.detail ? ` ${fields.detail}` : ''}: ${fields.text}`)
-    this.name = 'LaunchError'
-    this.section = fields.section
-    this.index = fields.index
-    this.op = fields.op
-    this.code = fields.code
-    this.errno = fields.errno
-    this.detail = fields.detail
-  }
-}
+export { LaunchError } from './launch-error.ts'
+export { createLauncher } from './shim-launcher.ts'

@@ -97,7 +97,7 @@ const operations = {
   rootFd: [42, { fd: 'slot' }],
   /** The root is this folder of the host, bound. */
   rootBind: [43, { path: 'str', recursive: 'bool?' }],
-  /** Mount a new file system in the root. attributes: MOUNT_ATTR_…; create: 1 makes a missing target folder; copyUp: fill it with what was below. */
+  /** Mount a new file system in the root. attributes: MOUNT_ATTR_…; create: 1 makes a missing target folder. */
   mountFs: [
     44,
     {
