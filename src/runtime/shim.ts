@@ -132,7 +132,7 @@ export class ShimConnection {
   constructor(socket: Socket, events: ShimEvents) {
     this.#socket = socket
     this.#events = events
-    socket.on('data', bytes => this.#read(bytes))
+    socket.on('data', bytes => this.#read(bytes as Buffer))
     socket.on('error', () => {}) // 'close' follows
     socket.on('close', () => this.#close())
   }
@@ -183,7 +183,7 @@ export class ShimConnection {
   }
 
   #read(bytes: Buffer): void {
-    let all = this.#rest ? Buffer.concat([this.#rest, bytes]) : bytes
+    let all: Buffer = this.#rest ? Buffer.concat([this.#rest, bytes]) : bytes
     while (all.length >= HEAD) {
       const end = HEAD + all.readUInt32LE(0)
       if (all.length < end) break
@@ -235,31 +235,31 @@ export async function openStream(
   name: string,
 ): Promise<{ socket: Socket; result: Result }> {
   const socket = await connectShim(path)
+  // Read exactly the answer: what follows it stays in the socket for whoever gets the stream.
   return new Promise((resolve, reject) => {
-    let got: Buffer = Buffer.alloc(0)
+    let head: Buffer | null = null
+    const settle = (act: () => void) => {
+      socket.off('readable', read).off('error', fail).off('close', closed)
+      act()
+    }
     const fail = (error: unknown) => {
       socket.destroy()
-      reject(error)
+      settle(() => reject(error))
     }
     const closed = () => fail(new LinuxError(3, name))
-    const read = (bytes: Buffer) => {
-      got = got.length > 0 ? Buffer.concat([got, bytes]) : bytes
-      if (got.length < HEAD) return
-      const end = HEAD + got.readUInt32LE(0)
-      if (got.length < end) return
-      socket.pause()
-      socket.off('data', read).off('error', fail).off('close', closed).off('end', closed)
-      if (got.length > end) socket.unshift(got.subarray(end))
+    const read = () => {
+      head ??= socket.read(HEAD) as Buffer | null
+      const payload = head && (socket.read(head.readUInt32LE(0)) as Buffer | null)
+      if (!payload) return
       try {
-        const result = readResult(got.subarray(HEAD, end), name)
-        // A hang-up on either side is an end like any other.
-        socket.on('error', () => {})
-        resolve({ socket, result })
+        const result = readResult(payload, name)
+        socket.on('error', () => {}) // a hang-up is an end like any other
+        settle(() => resolve({ socket, result }))
       } catch (error) {
         fail(error)
       }
     }
-    socket.on('data', read).on('error', fail).on('close', closed).on('end', closed)
+    socket.on('readable', read).on('error', fail).on('close', closed)
     socket.write(request)
   })
 }
