@@ -121,5 +121,6 @@ NAPI_MODULE_INIT() {
   define(env, exports, mount_functions);
   define(env, exports, file_functions);
   define(env, exports, socket_functions);
+  define(env, exports, bpf_functions);
   return exports;
 }

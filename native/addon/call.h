@@ -41,5 +41,5 @@ napi_value answer_bytes(struct call *call, const void *bytes, size_t length);
 // -1 becomes -errno.
 static inline int64_t failed(int64_t result) { return result < 0 ? -errno : result; }
 
-extern const struct function process_functions[], mount_functions[], file_functions[], socket_functions[];
+extern const struct function process_functions[], mount_functions[], file_functions[], socket_functions[], bpf_functions[];
 #endif

@@ -1,4 +1,5 @@
 /** Typed system calls. Everything here throws {@link LinuxError}; nothing here knows what a container is. */
+export * from './bpf.ts'
 export * from './error.ts'
 export * from './file.ts'
 export * from './mount.ts'

@@ -82,6 +82,9 @@ export interface Native {
     port: number,
     backlog: number,
   ): number
+
+  bpfLoad(type: number, instructions: Uint8Array): number
+  bpfAttach(target: number, program: number, type: number, flags: number): number
 }
 
 /** Where `make -C native` puts what it builds: `gantry.node`, `gantry-shim`, `gantry-init`, `hello`. */

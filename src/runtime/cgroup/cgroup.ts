@@ -1,0 +1,46 @@
+/**
+ * A container's cgroup. Its life, in order:
+ *
+ * 1. `prepare(resources)` gives the shim's operations that make the folders, set the limits, put the process in, and take it
+ *    all away again when the container has ended. On v2 it makes the folder itself, since a process is born into it by fd.
+ * 2. While the container runs, `update`, `stats`, `freeze`, `thaw`, `processes` and `kill` act on it at once; `joinOps` puts one
+ *    more process in.
+ * 3. `remove` is for what a crash left: {@link strayCgroups} finds those.
+ *
+ * Every call is synchronous: a file of cgroupfs answers in microseconds. Errors are Node's (ENOENT when the cgroup is gone).
+ */
+import type { Op } from '../plan.ts'
+import type { LinuxResources } from '../spec.ts'
+import type { CgroupStats } from './stats.ts'
+
+export interface Cgroup {
+  /** `/gantry/<id>`: below each hierarchy's root. */
+  readonly path: string
+  readonly version: 1 | 2
+  prepare(resources: LinuxResources): CgroupOps
+  /** The first operations of a process that joins while the container runs. */
+  joinOps(): Op[]
+  /** Change the limits of a running container; what is absent stays. */
+  update(resources: LinuxResources): void
+  stats(): CgroupStats
+  freeze(): void
+  thaw(): void
+  isFrozen(): boolean
+  /** Pids on the host of every process in it and below it. */
+  processes(): number[]
+  /** SIGKILL to every process in it and below it, also while it is frozen. */
+  kill(): void
+  /** Take the folders away, below first. Waits a little for a process that is just dying; throws EBUSY if one stays. */
+  remove(): void
+}
+
+/** What a launch plan needs for a cgroup, by section. */
+export interface CgroupOps {
+  host: Op[]
+  /** The first operations of the new process: it moves itself. */
+  init: Op[]
+  exit: Op[]
+  teardown: Op[]
+  /** An open folder of the v2 tree that the process is to be born into; the caller closes it after the launch. */
+  bornIn?: number
+}

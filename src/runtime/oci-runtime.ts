@@ -1,0 +1,186 @@
+/**
+ * Outside OCI runtimes (`--runtime runc`, crun, …): the same spec, written to a bundle, and a plan in which the shim runs the
+ * runtime's `create`, `start` and `delete` instead of doing the work itself. Streams, log and exit code stay the shim's.
+ *
+ * Such a runtime wants its root file system mounted where it can find it, so this is the one case in which a mount of the
+ * container stands in the host's tree: `<folder>/bundle/rootfs`, which {@link removeBundle} takes away.
+ */
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import { hasCode } from '../errors.ts'
+import * as linux from '../linux/index.ts'
+import type { LaunchContext } from './compile.ts'
+import { logOps } from './compile.ts'
+import type { LaunchPlan, Op } from './plan.ts'
+import type { Rootfs } from './request.ts'
+import type { ProcessSpec, RuntimeSpec } from './spec.ts'
+
+export interface OciRuntime {
+  /** Absolute. */
+  path: string
+  /** Before the command: `--debug`, …. */
+  arguments?: readonly string[]
+}
+
+export interface BundlePlace {
+  id: string
+  /** The shim's folder, `<exec-root>/<id>`: the bundle is made in it. */
+  folder: string
+}
+
+/** Mount the root and write config.json. Throws what the mount throws; then nothing is left. */
+export function writeBundle(place: BundlePlace, spec: RuntimeSpec, rootfs: Rootfs): void {
+  const bundle = path.join(place.folder, 'bundle')
+  const root = path.join(bundle, 'rootfs')
+  fs.mkdirSync(root, { recursive: true, mode: 0o700 })
+  try {
+    mountRoot(rootfs, root)
+    fs.writeFileSync(
+      path.join(bundle, 'config.json'),
+      JSON.stringify({ ...spec, root: { ...spec.root, path: root } }),
+    )
+  } catch (error) {
+    removeBundle(place)
+    throw error
+  }
+}
+
+function mountRoot(rootfs: Rootfs, target: string): void {
+  const fd = rootMount(rootfs)
+  try {
+    linux.moveMount(fd, target)
+  } finally {
+    if (rootfs.type !== 'mountFd') fs.closeSync(fd)
+  }
+}
+
+/** A detached mount of the root. */
+function rootMount(rootfs: Rootfs): number {
+  if (rootfs.type === 'mountFd') return rootfs.fd
+  if (rootfs.type === 'path') return linux.openTree(rootfs.path, { recursive: true })
+  const context = linux.fsopen('overlay')
+  try {
+    for (const folder of rootfs.lowerdirs) linux.fsconfigSetString(context, 'lowerdir+', folder)
+    linux.fsconfigSetString(context, 'upperdir', rootfs.upperdir)
+    linux.fsconfigSetString(context, 'workdir', rootfs.workdir)
+    linux.fsconfigCreate(context)
+    return linux.fsmount(context)
+  } finally {
+    fs.closeSync(context)
+  }
+}
+
+/** Unmount the root and remove the bundle; fine where there is none. */
+export function removeBundle({ folder }: BundlePlace): void {
+  const bundle = path.join(folder, 'bundle')
+  try {
+    linux.umount(path.join(bundle, 'rootfs'), linux.MNT_DETACH)
+  } catch (error) {
+    if (!hasCode(error, 'EINVAL', 'ENOENT')) throw error
+  }
+  fs.rmSync(bundle, { recursive: true, force: true })
+}
+
+/** The plan for a container whose bundle is written. */
+export function compileOciPlan(
+  runtime: OciRuntime,
+  place: BundlePlace,
+  spec: RuntimeSpec,
+  context: Pick<LaunchContext, 'stdin' | 'log'>,
+): LaunchPlan {
+  const tty = spec.process.terminal ?? false
+  const pidFile = path.join(place.folder, 'runtime.pid')
+  const bundle = path.join(place.folder, 'bundle')
+  const console = tty ? ['--console-socket', path.join(place.folder, CONSOLE)] : []
+  const command = commands(runtime, place)
+  return {
+    host: [
+      { op: 'stdio', tty, stdin: context.stdin ?? false },
+      ...logOps(context.log),
+      command('create', ['--bundle', bundle, '--pid-file', pidFile, ...console, place.id], tty),
+      { op: 'adopt', pidFile },
+    ],
+    init: [],
+    parent: [],
+    start: [command('start', [place.id])],
+    exit: [],
+    teardown: [{ ...command('delete', ['--force', place.id]), mayFail: true }],
+  }
+}
+
+/** One more process, by the runtime's `exec`. Writes its description beside the bundle. */
+export function compileOciExec(
+  runtime: OciRuntime,
+  place: BundlePlace,
+  exec: { id: string; process: ProcessSpec; stdin?: boolean },
+): LaunchPlan {
+  const tty = exec.process.terminal ?? false
+  const pidFile = path.join(place.folder, `exec-${exec.id}.pid`)
+  const description = path.join(place.folder, `exec-${exec.id}.json`)
+  fs.writeFileSync(description, JSON.stringify(exec.process), { mode: 0o600 })
+  const console = tty ? ['--console-socket', path.join(place.folder, CONSOLE)] : []
+  const options = ['--process', description, '--detach', '--pid-file', pidFile, ...console]
+  return {
+    host: [
+      { op: 'stdio', tty, stdin: exec.stdin ?? false },
+      commands(runtime, place)('exec', [...options, place.id], tty),
+      { op: 'adopt', pidFile },
+      { op: 'unlink', path: description },
+      { op: 'unlink', path: pidFile },
+    ],
+    init: [],
+    parent: [],
+  }
+}
+
+/** The socket in the shim's folder at which the runtime hands over the terminal. */
+const CONSOLE = 'console.sock'
+
+const ENVIRONMENT = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']
+
+/** Operations that run the runtime. Its own state lives beside the shims' folders. */
+function commands(runtime: OciRuntime, place: BundlePlace) {
+  const root = path.join(path.dirname(place.folder), '.runtime', path.basename(runtime.path))
+  const log = path.join(place.folder, 'runtime.log')
+  return (command: string, args: string[], tty = false): Extract<Op, { op: 'run' }> => ({
+    op: 'run',
+    argv: [
+      runtime.path,
+      '--root',
+      root,
+      '--log',
+      log,
+      '--log-format',
+      'json',
+      ...(runtime.arguments ?? []),
+      command,
+      ...args,
+    ],
+    env: ENVIRONMENT,
+    stdio: command === 'create' || command === 'exec',
+    ...(tty && { console: CONSOLE }),
+  })
+}
+
+/** Why an outside runtime failed: the last error in the log that it was told to write; '' where it says nothing. */
+export function runtimeErrorText({ folder }: BundlePlace): string {
+  let text: string
+  try {
+    text = fs.readFileSync(path.join(folder, 'runtime.log'), 'utf8')
+  } catch {
+    return ''
+  }
+  const messages = text
+    .trim()
+    .split('\n')
+    .map(line => {
+      try {
+        const entry = JSON.parse(line) as { level?: string; msg?: string }
+        return entry.level === 'error' || entry.level === 'fatal' ? entry.msg : undefined
+      } catch {
+        return undefined
+      }
+    })
+    .filter(message => message !== undefined)
+  return messages.at(-1) ?? ''
+}
