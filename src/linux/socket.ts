@@ -74,3 +74,11 @@ export class NetlinkSocket {
     closeSync(this.fd)
   }
 }
+
+const SOL_SOCKET = 1
+const SO_REUSEADDR = 2
+
+/** Whether others may bind where `fd` is bound. Off after binding, the address is held. socket(7) */
+export function setReuseAddress(fd: number, on: boolean): void {
+  check(native().setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, on ? 1 : 0), 'setsockopt(SO_REUSEADDR)')
+}
