@@ -69,6 +69,11 @@ export class Connection {
     return new Connection(wire, endpoint, parseChallenges(answer.headers['www-authenticate']), options)
   }
 
+  /** Whether the registry wants tokens, as far as it has said. */
+  get takesTokens(): boolean {
+    return this.#challenges.some(({ scheme }) => scheme === 'bearer')
+  }
+
   /**
    * The answer to `call`, whose status is 2xx or one of `call.expect`.
    * Throws `RegistryError` for any other, `TransportError` where none comes.

@@ -27,6 +27,8 @@ export interface RetryOptions {
   policy?: RetryPolicy | undefined
   /** Before each wait: what failed, and for how many milliseconds it waits. */
   onRetry?: ((error: unknown, delay: number) => void) | undefined
+  /** {@link isTransient} unless told. */
+  isTransient?: (error: unknown) => boolean
 }
 
 /** The result of the first attempt that succeeds. Throws what the last one threw. */
@@ -44,7 +46,7 @@ export async function retrying<T>(
     } catch (error) {
       signal?.throwIfAborted()
       vain++
-      if (!isTransient(error) || vain >= policy.attempts) throw error
+      if (!(options.isTransient ?? isTransient)(error) || vain >= policy.attempts) throw error
       const delay = delayOf(error, vain, policy)
       onRetry?.(error, delay)
       await sleep(delay, undefined, signal ? { signal } : {})

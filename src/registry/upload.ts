@@ -1,0 +1,156 @@
+/** One blob from the content store into a registry: mounted, resumed, retried. */
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import { readJson, writeJsonDurable } from '../durable.ts'
+import type { ContentStore } from '../image/content-store.ts'
+import { digestOf, hexOf } from '../image/digest.ts'
+import type { Descriptor } from '../image/types.ts'
+import { RegistryError } from './errors.ts'
+import type { Repository } from './repository.ts'
+import { defaultRetryPolicy, isTransient, type RetryPolicy, retrying } from './retry.ts'
+
+/** How a blob came to be where it is now. */
+export type Uploaded = { how: 'existed' } | { how: 'mounted'; from: string } | { how: 'uploaded' }
+
+export interface UploadOptions {
+  signal?: AbortSignal | undefined
+  policy?: RetryPolicy
+  /** Repositories of the same registry that may have the blob. */
+  sources?: string[]
+  onBytes?: (sent: number) => void
+  onRetry?: (error: unknown, delay: number) => void
+}
+
+/** Repositories from which a mount is tried. */
+const MAX_SOURCES = 3
+/** Bytes from which on an upload's place is remembered over a restart. */
+const WORTH_REMEMBERING = 1 << 20
+
+/**
+ * Make sure that the repository has the blob. An upload that was cut off, in this process or one before it, goes on where the registry
+ * says that it is.
+ */
+export async function upload(
+  content: ContentStore,
+  repository: Repository,
+  blob: Descriptor,
+  options: UploadOptions = {},
+): Promise<Uploaded> {
+  const { signal, sources = [], onBytes, onRetry } = options
+  const policy = options.policy ?? defaultRetryPolicy
+  const again = { signal, policy, onRetry }
+  if (await retrying(() => repository.statBlob(blob.digest), again)) return { how: 'existed' }
+  const place = new UploadPlace(content, repository, blob)
+  let location = place.recall()
+  if (!location) {
+    for (const from of sources.slice(0, MAX_SOURCES)) {
+      location = await retrying(() => repository.startUpload({ digest: blob.digest, from }), again)
+      if (!location) return { how: 'mounted', from }
+    }
+  }
+  let unfinished = location
+  await retrying(
+    async attempt => {
+      let offset = 0
+      if (unfinished) {
+        const status = await repository.uploadStatus(unfinished)
+        unfinished = status?.location
+        offset = status?.offset ?? 0
+        if (offset > blob.size) {
+          unfinished = undefined
+          offset = 0
+        }
+      }
+      unfinished ??= await repository.startUpload()
+      if (!unfinished) return // mounted without being asked
+      place.remember(unfinished)
+      if (offset > 0) {
+        attempt.progressed()
+        onBytes?.(offset)
+      }
+      try {
+        if (offset < blob.size || blob.size === 0) {
+          const body = content.open(blob.digest, { start: offset })
+          let sent = offset
+          body.on('data', chunk => onBytes?.((sent += chunk.length)))
+          unfinished = await repository.sendUpload(unfinished, body, offset, blob.size, signal)
+        }
+        await repository.finishUpload(unfinished, blob.digest)
+      } catch (error) {
+        // The registry does not want to go on here: begin anew, unless that is what failed.
+        if (
+          error instanceof RegistryError &&
+          error.status >= 400 &&
+          error.status < 500 &&
+          error.status !== 429
+        ) {
+          place.forget()
+          unfinished = undefined
+          if (offset > 0 || RESTARTABLE.has(error.code)) throw new Restart(error)
+        }
+        throw error
+      }
+    },
+    { ...again, isTransient: error => error instanceof Restart || isTransient(error) },
+  ).catch(error => {
+    throw error instanceof Restart ? error.cause : error
+  })
+  place.forget()
+  return { how: 'uploaded' }
+}
+
+/** The upload is spoilt, a new one may work. */
+class Restart extends Error {
+  override readonly cause: RegistryError
+
+  constructor(cause: RegistryError) {
+    super(cause.message)
+    this.cause = cause
+  }
+}
+
+const RESTARTABLE = new Set([
+  'BLOB_UPLOAD_UNKNOWN',
+  'BLOB_UPLOAD_INVALID',
+  'RANGE_INVALID',
+  'SIZE_INVALID',
+  'DIGEST_INVALID',
+])
+
+/** Where an upload is, kept in a small file so that another process can go on with it. */
+class UploadPlace {
+  readonly #file: string | undefined
+  readonly #origin: string
+
+  constructor(content: ContentStore, repository: Repository, { digest, size }: Descriptor) {
+    const { origin } = repository.connection.endpoint.url
+    this.#origin = origin
+    if (size < WORTH_REMEMBERING) return
+    const key = hexOf(digestOf(`${origin} ${repository.name} ${digest}`)).slice(0, 32)
+    this.#file = path.join(path.dirname(content.folder), 'uploads', `${key}.json`)
+  }
+
+  /** Only a place at the registry itself, and only a fresh one: others may have given it to someone else. */
+  recall(): URL | undefined {
+    if (!this.#file) return undefined
+    try {
+      const place = readJson<{ location: string; at: number }>(this.#file)
+      const url = place && URL.parse(place.location)
+      return url && url.origin === this.#origin && place.at > Date.now() - MAX_AGE ? url : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  remember(location: URL): void {
+    if (!this.#file) return
+    fs.mkdirSync(path.dirname(this.#file), { recursive: true, mode: 0o700 })
+    writeJsonDurable(this.#file, { location: location.href, at: Date.now() }, { sync: false })
+  }
+
+  forget(): void {
+    if (this.#file) fs.rmSync(this.#file, { force: true })
+  }
+}
+
+const MAX_AGE = 24 * 3600_000
