@@ -27,16 +27,11 @@ interface Ids {
 }
 
 export function applyAction(context: ActionContext, action: FileAction): void {
-  switch (action.action) {
-    case 'copy':
-      return copy(context, action)
-    case 'mkdir':
-      return makeFolder(context, action.path, action.mode, idsOf(context, action.owner))
-    case 'mkfile':
-      return makeFile(context, action)
-    case 'remove':
-      return remove(context, action)
-  }
+  if (action.action === 'copy') copy(context, action)
+  else if (action.action === 'mkdir')
+    makeFolder(context, action.path, action.mode, idsOf(context, action.owner))
+  else if (action.action === 'mkfile') makeFile(context, action)
+  else remove(context, action)
 }
 
 /** Names are looked up in the root that is changed. */

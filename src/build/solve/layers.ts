@@ -1,0 +1,139 @@
+/**
+ * The layers that steps made, on disk:
+ *
+ *     <build>/layers/<id>/fs       what the step changed, as overlayfs keeps it
+ *     <build>/layers/<id>/work     overlayfs's own; gone when the layer is complete
+ *     <build>/bases/<hex>          holds an image's chain for as long as it is needed
+ *
+ * A layer that no cache record names is half-made: it is swept at start.
+ */
+import { randomBytes } from 'node:crypto'
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import { hasCode } from '../../errors.ts'
+import { hexOf } from '../../image/digest.ts'
+import type { Snapshots, WritableSnapshot } from '../../image/snapshots.ts'
+import type { ImageBase, Root } from './root.ts'
+
+/** A layer being made on a root: mounted, changed, and then kept or dropped. */
+export interface DraftLayer {
+  id: string
+  /** The merged tree, as a detached mount. */
+  mountFd: number
+  snapshot: WritableSnapshot
+}
+
+export class Layers {
+  readonly folder: string
+  readonly #bases: string
+  readonly #empty: string
+  readonly #snapshots: Snapshots
+  readonly #held = new Map<string, Promise<WritableSnapshot>>()
+
+  constructor(root: string, snapshots: Snapshots) {
+    this.folder = path.join(root, 'layers')
+    this.#bases = path.join(root, 'bases')
+    this.#empty = path.join(root, 'empty')
+    this.#snapshots = snapshots
+    for (const folder of [this.folder, this.#bases, this.#empty]) {
+      fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
+    }
+    fs.chmodSync(this.#empty, 0o755)
+  }
+
+  /** Where a complete layer's files are. */
+  path(id: string): string {
+    return path.join(this.folder, id, 'fs')
+  }
+
+  has(id: string): boolean {
+    return fs.existsSync(this.path(id))
+  }
+
+  list(): string[] {
+    return fs.readdirSync(this.folder)
+  }
+
+  /** Folders of the root, topmost first; at least one. The image is unpacked if it is not yet. */
+  async lowerdirs(root: Root): Promise<string[]> {
+    const own = root.layers.map(id => this.path(id)).reverse()
+    const below = root.base?.chain ? (await this.#hold(root.base)).lowerdirs : []
+    const all = [...own, ...below]
+    return all.length > 0 ? all : [this.#empty]
+  }
+
+  /** An image's chain stays for as long as its folder under `bases/` is there. */
+  #hold(base: ImageBase): Promise<WritableSnapshot> {
+    const name = hexOf(base.chain!)
+    const known = this.#held.get(name)
+    if (known) return known
+    const held = (async () => {
+      await this.#snapshots.unpack(base.blobs)
+      return this.#snapshots.prepare(path.join(this.#bases, name), base.chain)
+    })()
+    this.#held.set(name, held)
+    held.catch(() => this.#held.delete(name))
+    return held
+  }
+
+  /** Begin a layer over `root`. End it with {@link keep} or {@link drop}. */
+  async draft(root: Root): Promise<DraftLayer> {
+    return this.draftOver(await this.lowerdirs(root))
+  }
+
+  /** As {@link draft}, over folders. */
+  draftOver(lowerdirs: string[]): DraftLayer {
+    const id = randomBytes(16).toString('hex')
+    const folder = path.join(this.folder, id)
+    const upperdir = path.join(folder, 'fs')
+    const workdir = path.join(folder, 'work')
+    fs.mkdirSync(folder, { mode: 0o700 })
+    fs.mkdirSync(workdir)
+    fs.mkdirSync(upperdir)
+    // The merged root shows the upper folder's own mode, owner and times.
+    const top = fs.statSync(lowerdirs[0]!)
+    fs.chownSync(upperdir, top.uid, top.gid)
+    fs.chmodSync(upperdir, top.mode & 0o7777)
+    fs.utimesSync(upperdir, top.atime, top.mtime)
+    const snapshot: WritableSnapshot = { folder, parent: undefined, lowerdirs, upperdir, workdir }
+    try {
+      return { id, snapshot, mountFd: this.#snapshots.mount(snapshot) }
+    } catch (error) {
+      fs.rmSync(folder, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  /** The layer is complete. Its mount must not be used any more. */
+  keep(draft: DraftLayer): void {
+    fs.closeSync(draft.mountFd)
+    fs.rmSync(draft.snapshot.workdir, { recursive: true, force: true })
+  }
+
+  drop(draft: DraftLayer): void {
+    fs.closeSync(draft.mountFd)
+    this.remove(draft.id)
+  }
+
+  remove(id: string): void {
+    fs.rmSync(path.join(this.folder, id), { recursive: true, force: true })
+  }
+
+  /** The root as a read-only detached mount; the caller closes it. */
+  async mount(root: Root): Promise<number> {
+    const lowerdirs = await this.lowerdirs(root)
+    const snapshot = { folder: this.#empty, parent: undefined, lowerdirs, upperdir: '', workdir: '' }
+    return this.#snapshots.mount(snapshot, { readOnly: true })
+  }
+
+  /** Let go of images that no record needs. */
+  async releaseBases(needed: ReadonlySet<string>): Promise<void> {
+    for (const name of fs.readdirSync(this.#bases)) {
+      if (needed.has(name)) continue
+      this.#held.delete(name)
+      await this.#snapshots.release(path.join(this.#bases, name)).catch(error => {
+        if (!hasCode(error, 'ENOENT')) throw error
+      })
+    }
+  }
+}

@@ -1,0 +1,29 @@
+/** What one build brings along and the solver asks for by name: folders, secrets, keys, credentials. */
+import type { OnProgress } from './progress.ts'
+
+export interface LocalRequest {
+  name: string
+  exclude: string[]
+  /** Only these and what they link to. */
+  paths?: string[]
+  signal: AbortSignal
+  onProgress(bytes: number, files: number): void
+}
+
+/** A folder that does not change while it is held. */
+export interface LocalFolder {
+  path: string
+  release(): void
+}
+
+export interface BuildSession {
+  readonly signal: AbortSignal
+  readonly onProgress: OnProgress
+  local(request: LocalRequest): Promise<LocalFolder>
+  /** `undefined` where the client has no such secret. */
+  secret(id: string): Promise<Uint8Array | undefined>
+  /** A unix socket on the host that leads to the client's agent; `undefined` where it offers none of that name. */
+  ssh(id: string): Promise<{ path: string; release(): void } | undefined>
+  /** Seconds since 1970. */
+  readonly epoch?: number
+}
