@@ -29,12 +29,13 @@ export function readBody(req: IncomingMessage, limit = MAX_JSON_BODY): Promise<B
 /** Raises `invalid` unless the request says that it carries JSON; a request without a body may say nothing. */
 export function checkJsonType(req: IncomingMessage): void {
   const type = req.headers['content-type']
-  if (type === undefined && !req.headers['transfer-encoding'] && !Number(req.headers['content-length'])) return
+  if (type === undefined && !req.headers['transfer-encoding'] && !Number(req.headers['content-length']))
+    return
   const [name = ''] = (type ?? '').split(';', 1)
   if (name.trim().toLowerCase() === 'application/json') return
   throw invalid(
     type === undefined
-      ? "malformed Content-Type header (): mime: no media type"
+      ? 'malformed Content-Type header (): mime: no media type'
       : `unsupported Content-Type header (${type}): must be 'application/json'`,
   )
 }

@@ -1,7 +1,7 @@
 /** One request on its way through: what was asked, and the ways to answer. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { Duplex, type Readable } from 'node:stream'
 import type { Socket } from 'node:net'
+import { Duplex, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { invalid } from '../errors.ts'
 import { checkJsonType, parseJson, readBody } from './body.ts'
@@ -113,7 +113,9 @@ export class Call {
       this.res.shouldKeepAlive = false
       this.res.writeHead(200, { 'Content-Type': contentType })
       this.res.flushHeaders()
-      return Duplex.from({ readable: this.req, writable: this.res } as unknown as Parameters<typeof Duplex.from>[0])
+      return Duplex.from({ readable: this.req, writable: this.res } as unknown as Parameters<
+        typeof Duplex.from
+      >[0])
     }
     const { socket, head } = this.takeSocket()
     socket.write(

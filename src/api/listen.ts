@@ -22,7 +22,11 @@ export interface ListenOptions {
   logger: Logger
 }
 
-export type Listener = net.Server
+/** One place where the API listens, and who came in through it. */
+export interface Listener {
+  /** No one comes in any more; who is in has `grace` milliseconds to finish. */
+  stop(grace: number): Promise<void>
+}
 
 /** Ports that Docker gives `tcp://` without one. */
 const PLAIN_PORT = 2375
@@ -46,9 +50,21 @@ export async function listen(server: Server, host: string, options: ListenOption
   }
 }
 
+const connections = new WeakMap<net.Server, Set<net.Socket>>()
+
 /** A listener that hands its connections to the HTTP server. */
 function feeder(server: Server, secure?: TlsOptions): net.Server {
-  const feed = (socket: net.Socket) => server.emit('connection', socket)
+  const sockets = new Set<net.Socket>()
+  const listener = feederOf(secure, socket => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+    server.emit('connection', socket)
+  })
+  connections.set(listener, sockets)
+  return listener
+}
+
+function feederOf(secure: TlsOptions | undefined, feed: (socket: net.Socket) => void): net.Server {
   if (!secure) return net.createServer({ allowHalfOpen: true, noDelay: true }, feed)
   const { ca, cert, key, verify } = secure
   return tls.createServer(
@@ -66,22 +82,32 @@ function feeder(server: Server, secure?: TlsOptions): net.Server {
   )
 }
 
-function started(listener: net.Server, where: net.ListenOptions | { fd: number }): Promise<net.Server> {
+function started(listener: net.Server, where: net.ListenOptions | { fd: number }): Promise<Listener> {
   return new Promise((resolve, reject) => {
     listener.once('error', reject)
     listener.listen({ backlog: 4096, ...where }, () => {
       listener.off('error', reject)
-      resolve(listener)
+      resolve({ stop: grace => stop(listener, grace) })
     })
   })
 }
 
-async function listenUnix(server: Server, socket: string, options: ListenOptions): Promise<net.Server> {
+async function stop(listener: net.Server, grace: number): Promise<void> {
+  const closed = new Promise<void>(resolve => listener.close(() => resolve()))
+  const sockets = connections.get(listener) ?? new Set()
+  const timer = setTimeout(() => {
+    for (const socket of sockets) socket.destroy()
+  }, grace)
+  await closed
+  clearTimeout(timer)
+}
+
+async function listenUnix(server: Server, socket: string, options: ListenOptions): Promise<Listener> {
   fs.mkdirSync(path.dirname(socket), { recursive: true })
   await removeDeadSocket(socket)
   // From the first moment on no one but root (and then the group) may connect.
   const mask = process.umask(0o177)
-  let listener: net.Server
+  let listener: Listener
   try {
     const starting = started(feeder(server), { path: socket })
     process.umask(mask)
@@ -125,7 +151,7 @@ function groupId(asked: string | undefined, logger: Logger): number | undefined 
   return undefined
 }
 
-async function listenTcp(server: Server, address: string, options: ListenOptions): Promise<net.Server> {
+async function listenTcp(server: Server, address: string, options: ListenOptions): Promise<Listener> {
   const { tls: secure, logger } = options
   const match = /^(?:\[([^\]]+)\]|([^:/]*))(?::(\d+))?\/?$/.exec(address)
   if (!match) throw invalid(`invalid bind address (${address}): should be host:port`)
@@ -143,10 +169,11 @@ async function listenTcp(server: Server, address: string, options: ListenOptions
 }
 
 /** systemd's sd_listen_fds(3): sockets from descriptor 3 on, named by LISTEN_FDS for the process LISTEN_PID. */
-function listenInherited(server: Server, which: string): Promise<net.Server[]> {
+function listenInherited(server: Server, which: string): Promise<Listener[]> {
   const count = Number(process.env['LISTEN_PID'] === String(process.pid) ? process.env['LISTEN_FDS'] : 0)
   const all = Array.from({ length: count || 0 }, (_, index) => index + 3)
   const wanted = which === '' || which === '*' ? all : all.filter(fd => fd === Number(which))
-  if (wanted.length === 0) throw invalid('no sockets found via socket activation: make sure the service was started by systemd')
+  if (wanted.length === 0)
+    throw invalid('no sockets found via socket activation: make sure the service was started by systemd')
   return Promise.all(wanted.map(fd => started(feeder(server), { fd })))
 }

@@ -7,7 +7,10 @@ import type { Call } from './call.ts'
  * Runs `work` and sends what it tells. The status waits for the first message: an error before it gets a status of its own, one
  * after it becomes the last line, as clients expect.
  */
-export async function sendProgress(call: Call, work: (progress: Progress) => Promise<unknown>): Promise<void> {
+export async function sendProgress(
+  call: Call,
+  work: (progress: Progress) => Promise<unknown>,
+): Promise<void> {
   const { res } = call
   const begin = () => {
     if (!res.headersSent) res.writeHead(200, { 'Content-Type': 'application/json' })

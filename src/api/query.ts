@@ -1,6 +1,7 @@
 /** The query of a request, read as Docker reads it. */
-import { GantryError, invalid } from '../errors.ts'
+
 import type { Filters } from '../engine/results.ts'
+import { GantryError, invalid } from '../errors.ts'
 
 export class Query {
   readonly #params: URLSearchParams
@@ -73,10 +74,16 @@ export class Query {
     if (text === undefined) return undefined
     const [seconds = '', fraction = ''] = text.split('.', 2)
     if (!/^-?\d+$/.test(seconds)) {
-      throw new GantryError('internal', `strconv.ParseInt: parsing ${JSON.stringify(seconds)}: invalid syntax`)
+      throw new GantryError(
+        'internal',
+        `strconv.ParseInt: parsing ${JSON.stringify(seconds)}: invalid syntax`,
+      )
     }
     if (!/^\d*$/.test(fraction)) {
-      throw new GantryError('internal', `strconv.ParseInt: parsing ${JSON.stringify(fraction)}: invalid syntax`)
+      throw new GantryError(
+        'internal',
+        `strconv.ParseInt: parsing ${JSON.stringify(fraction)}: invalid syntax`,
+      )
     }
     return BigInt(seconds) * 1_000_000_000n + BigInt(fraction.slice(0, 9).padEnd(9, '0'))
   }

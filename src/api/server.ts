@@ -39,6 +39,8 @@ export function createApi(engine: Engine, options: ApiOptions = {}): http.Server
     shouldUpgradeCallback: req => isHijacked(req.url ?? ''),
   })
   server.timeout = 0
+  // This server never listens itself: it is fed by listen.ts. The event makes it keep account of its connections all the same.
+  server.emit('listening')
   const { version } = engine.system.version()
   const common = [
     ['Api-Version', API_VERSION],

@@ -1,7 +1,17 @@
 /** Further processes in running containers. */
 import type { ExecDetails, ExecSpec } from '../../engine/results.ts'
 import { joinStreams, streamType } from '../join.ts'
-import { bool, type Codec, decodeBody, field, mismatch, object, string, stringOrStrings, strings } from '../wire/codec.ts'
+import {
+  bool,
+  type Codec,
+  decodeBody,
+  field,
+  mismatch,
+  object,
+  string,
+  stringOrStrings,
+  strings,
+} from '../wire/codec.ts'
 import { dimension } from './containers.ts'
 import { get, post } from './route.ts'
 

@@ -1,6 +1,7 @@
 /** Images: the store, and their ways in and out. */
-import type { ImportOptions, RegistryAuth, TransferOptions } from '../../engine/images.ts'
+
 import type { Engine } from '../../engine/engine.ts'
+import type { ImportOptions, RegistryAuth, TransferOptions } from '../../engine/images.ts'
 import { invalid } from '../../errors.ts'
 import { decodeAuthHeader } from '../../registry/auth-header.ts'
 import type { Call } from '../call.ts'
@@ -41,7 +42,8 @@ const importImage: Handler = async (call, engine) => {
   if (message) options.message = message
   if (platform) options.platform = platform
   const source = query.text('fromSrc') ?? ''
-  if (source !== '-') throw invalid(`importing from a URL is not supported: fetch ${source} and import the file`)
+  if (source !== '-')
+    throw invalid(`importing from a URL is not supported: fetch ${source} and import the file`)
   await sendProgress(call, progress => engine.images.import(call.req, { ...options, progress }))
 }
 

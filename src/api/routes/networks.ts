@@ -21,7 +21,9 @@ const list: Handler = async (call, engine) => {
   const networks = await engine.networks.list(call.query.filters())
   call.json(
     200,
-    networks.map(network => encodeNetwork(call.api < 28 ? network : { ...network, containers: {} }, call.api)),
+    networks.map(network =>
+      encodeNetwork(call.api < 28 ? network : { ...network, containers: {} }, call.api),
+    ),
   )
 }
 

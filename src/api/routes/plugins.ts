@@ -16,5 +16,7 @@ export const pluginRoutes = [
   post('/plugins/create', notBuilt),
   get('/plugins/{name...}/json', unknown),
   del('/plugins/{name...}', unknown),
-  ...['enable', 'disable', 'upgrade', 'push', 'set'].map(action => post(`/plugins/{name...}/${action}`, unknown)),
+  ...['enable', 'disable', 'upgrade', 'push', 'set'].map(action =>
+    post(`/plugins/{name...}/${action}`, unknown),
+  ),
 ]

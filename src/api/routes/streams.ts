@@ -1,8 +1,9 @@
 /** What containers say and hear: attach, logs, statistics. */
-import { pipeline } from 'node:stream/promises'
+
 import type { Duplex } from 'node:stream'
-import type { AttachOptions, LogOptions } from '../../engine/results.ts'
+import { pipeline } from 'node:stream/promises'
 import type { Engine } from '../../engine/engine.ts'
+import type { AttachOptions, LogOptions } from '../../engine/results.ts'
 import { invalid } from '../../errors.ts'
 import type { Call } from '../call.ts'
 import { joinStreams, streamType } from '../join.ts'
@@ -33,7 +34,11 @@ export const streamRoutes = [
     const stream = call.query.flag('stream', true)
     const oneShot = call.api >= 41 && call.query.flag('one-shot')
     if (stream && oneShot) throw invalid('cannot have stream=true and one-shot=true')
-    const samples = await engine.containers.stats(call.params['id']!, { stream, oneShot, signal: call.signal })
+    const samples = await engine.containers.stats(call.params['id']!, {
+      stream,
+      oneShot,
+      signal: call.signal,
+    })
     call.res.writeHead(200, { 'Content-Type': 'application/json' })
     call.res.flushHeaders()
     await pipeline(async function* () {

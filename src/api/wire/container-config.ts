@@ -1,6 +1,18 @@
 /** `Config` of a container. */
 import type { ContainerConfig, HealthcheckSpec } from '../../engine/types.ts'
-import { bool, field, int, int64, map, nullable, object, set, string, stringOrStrings, strings } from './codec.ts'
+import {
+  bool,
+  field,
+  int,
+  int64,
+  map,
+  nullable,
+  object,
+  set,
+  string,
+  stringOrStrings,
+  strings,
+} from './codec.ts'
 
 export const healthcheck = object<HealthcheckSpec>('container.HealthConfig', [
   field<HealthcheckSpec, 'test'>('Test', 'test', strings, { omit: true }),

@@ -250,4 +250,7 @@ const table = object<HostSpec>('container.HostConfig', [
   field<H, 'init'>('Init', 'init', nullable(bool), omit),
 ])
 
-export const hostConfig: typeof table = { ...table, encode: value => ({ ...table.encode(value), ...windows }) }
+export const hostConfig: typeof table = {
+  ...table,
+  encode: value => ({ ...table.encode(value), ...windows }),
+}

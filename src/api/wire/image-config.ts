@@ -23,5 +23,7 @@ const imageFields = [
 export function imageConfigOf(config: ContainerConfig): ImageRuntimeConfig {
   const wire = containerConfig.encode(config)
   const entries = imageFields.map(name => [name, wire[name]] as const)
-  return Object.fromEntries(entries.filter(([, value]) => value !== null && value !== undefined && value !== ''))
+  return Object.fromEntries(
+    entries.filter(([, value]) => value !== null && value !== undefined && value !== ''),
+  )
 }

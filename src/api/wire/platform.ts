@@ -29,7 +29,12 @@ export function parsePlatform(text: string | undefined): Platform | undefined {
   }
   const [first = '', second, variant] = parts
   const alone = second === undefined
-  if (alone && !systems.includes(first) && !architectures[first] && !/^(amd64|arm64|arm|386|riscv64|ppc64le|s390x)$/.test(first)) {
+  if (
+    alone &&
+    !systems.includes(first) &&
+    !architectures[first] &&
+    !/^(amd64|arm64|arm|386|riscv64|ppc64le|s390x)$/.test(first)
+  ) {
     throw invalid(`${JSON.stringify(text)}: unknown operating system or architecture: invalid argument`)
   }
   const os = alone && !systems.includes(first) ? 'linux' : first
