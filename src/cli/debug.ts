@@ -46,7 +46,11 @@ async function printPlan(command: string[], flags: PlanFlags): Promise<void> {
     return
   }
   const rootfs = { type: 'path', path: flags.rootfs } as const
-  const compiled = compilePlan(spec, { rootfs, cgroup: openCgroup(spec.linux.cgroupsPath) })
+  const compiled = compilePlan(spec, {
+    rootfs,
+    cgroup: openCgroup(spec.linux.cgroupsPath),
+    describeOnly: true,
+  })
   process.stdout.write(formatPlan(compiled.plan))
   compiled.release()
 }

@@ -33,7 +33,7 @@ function rootOp({ rootfs }: LaunchContext, slots: Slots, host: HostFacts): Op {
       return {
         op: 'rootFs',
         type: 'overlay',
-        options: [...lower, `upperdir=${upperdir}`, `workdir=${workdir}`, ...options],
+        options: ['source=overlay', ...lower, `upperdir=${upperdir}`, `workdir=${workdir}`, ...options],
       }
     }
   }
@@ -65,7 +65,7 @@ function mountOp(mount: MountEntry, slot: number | undefined): Op[] {
         op: 'mountFs',
         type: mount.type ?? 'none',
         target: mount.destination,
-        options: options.data,
+        options: withSource(mount.source, options.data),
         attributes: options.set | options.deepSet,
         create: CREATE.folder,
         propagation: options.propagation,
@@ -86,6 +86,10 @@ function mountOp(mount: MountEntry, slot: number | undefined): Op[] {
     : [{ op: 'mountFd', fd: slot, ...attributes }]
 }
 
+/** What /proc/self/mountinfo shows as the source. */
+const withSource = (source: string | undefined, options: string[]): string[] =>
+  source ? [`source=${source}`, ...options] : options
+
 // --- /sys/fs/cgroup ---
 
 /** What a container sees of its cgroups: itself, with everything above out of sight. */
@@ -103,7 +107,7 @@ function cgroupMountOps(
       op: 'mountFs',
       type: 'cgroup2',
       target,
-      options: data,
+      options: withSource('cgroup', data),
       attributes: set,
       create: CREATE.folder,
     }
@@ -115,7 +119,7 @@ function cgroupMountOps(
       op: 'mountFs',
       type: 'tmpfs',
       target,
-      options: ['mode=755'],
+      options: withSource('tmpfs', ['mode=755']),
       attributes: set & ~MOUNT_ATTR_RDONLY,
       create: CREATE.folder,
     },
@@ -127,7 +131,7 @@ function cgroupMountOps(
             op: 'mountFs',
             type: 'cgroup',
             target: place,
-            options: controllers,
+            options: withSource('cgroup', controllers),
             attributes: set,
             create: CREATE.folder,
           }

@@ -2,7 +2,7 @@
  * From an OCI runtime spec to the flat list of operations that the shim runs: {@link compilePlan} for a container's first
  * process, {@link compileExec} for one more in a running container.
  *
- * Nothing here executes anything but {@link Cgroup.prepare}, so a plan can be printed and compared.
+ * Nothing here executes anything but {@link Cgroup.create}, so a plan can be printed and compared.
  */
 import { closeSync } from 'node:fs'
 import * as linux from '../linux/index.ts'
@@ -28,6 +28,8 @@ export interface LaunchContext {
   mountFds?: ReadonlyMap<string, number>
   /** Bring up `lo`: in a network namespace that nobody else configures. */
   loopback?: boolean
+  /** The plan is only to be looked at: touch nothing. */
+  describeOnly?: boolean
 }
 
 export type JoinedNamespace = 'network' | 'ipc' | 'uts' | 'pid' | 'cgroup'
@@ -78,7 +80,9 @@ export function compilePlan(
 ): Compiled {
   const slots = new Slots()
   const namespaces = sortNamespaces(spec, context, slots)
-  const cgroup = context.cgroup.prepare(spec.linux.resources ?? {})
+  const resources = spec.linux.resources ?? {}
+  const cgroup = context.cgroup.ops(resources)
+  const bornIn = context.describeOnly ? undefined : context.cgroup.create(resources)
   const plan: LaunchPlan = {
     host: [
       { op: 'stdio', tty: spec.process.terminal ?? false, stdin: context.stdin ?? false },
@@ -87,7 +91,7 @@ export function compilePlan(
       {
         op: 'clone',
         flags: namespaces.cloneFlags,
-        cgroup: cgroup.bornIn === undefined ? -1 : slots.add(cgroup.bornIn),
+        cgroup: bornIn === undefined ? -1 : slots.add(bornIn),
       },
       ...namespaces.pid,
     ],
@@ -113,7 +117,7 @@ export function compilePlan(
     exit: cgroup.exit,
     teardown: cgroup.teardown,
   }
-  return { plan, fds: slots.fds, release: () => cgroup.bornIn !== undefined && closeSync(cgroup.bornIn) }
+  return { plan, fds: slots.fds, release: () => bornIn !== undefined && closeSync(bornIn) }
 }
 
 export interface ExecContext {

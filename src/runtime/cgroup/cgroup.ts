@@ -1,8 +1,8 @@
 /**
  * A container's cgroup. Its life, in order:
  *
- * 1. `prepare(resources)` gives the shim's operations that make the folders, set the limits, put the process in, and take it
- *    all away again when the container has ended. On v2 it makes the folder itself, since a process is born into it by fd.
+ * 1. `create(resources)` makes what has to be there before the shim starts, and `ops(resources)` gives the shim's operations that
+ *    make the rest, set the limits, put the process in, and take it all away again when the container has ended.
  * 2. While the container runs, `update`, `stats`, `freeze`, `thaw`, `processes` and `kill` act on it at once; `joinOps` puts one
  *    more process in.
  * 3. `remove` is for what a crash left: {@link strayCgroups} finds those.
@@ -17,7 +17,13 @@ export interface Cgroup {
   /** `/gantry/<id>`: below each hierarchy's root. */
   readonly path: string
   readonly version: 1 | 2
-  prepare(resources: LinuxResources): CgroupOps
+  /**
+   * Make the groups above and, in the v2 tree, the container's folder with its device filter. Answers an fd of that folder, which
+   * the process is to be born into (the caller closes it); `undefined` where there is no v2 tree.
+   */
+  create(resources: LinuxResources): number | undefined
+  /** Changes nothing: it may be asked without root. */
+  ops(resources: LinuxResources): CgroupOps
   /** The first operations of a process that joins while the container runs. */
   joinOps(): Op[]
   /** Change the limits of a running container; what is absent stays. */
@@ -41,6 +47,4 @@ export interface CgroupOps {
   init: Op[]
   exit: Op[]
   teardown: Op[]
-  /** An open folder of the v2 tree that the process is to be born into; the caller closes it after the launch. */
-  bornIn?: number
 }

@@ -32,22 +32,29 @@ export class CgroupV1 implements Cgroup {
     return this.#layout.unified ? [...folders, this.#layout.unified + this.path] : folders
   }
 
-  prepare(resources: LinuxResources): CgroupOps {
-    const parent = path.dirname(this.path)
-    ensureParents(parent, this.#layout)
+  /** The folder in the v2 tree of a hybrid machine: nobody can move there by `tasks`, so the process is born in it. */
+  create(): number | undefined {
+    ensureParents(path.dirname(this.path), this.#layout)
+    if (!this.#layout.unified) return undefined
+    const folder = this.#layout.unified + this.path
+    fs.mkdirSync(folder, { recursive: true })
+    return fs.openSync(folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+  }
+
+  ops(resources: LinuxResources): CgroupOps {
     const folders = this.#folders()
     const memory = this.#folder('memory')
-    const bornIn = this.#unifiedFolder()
     return {
       host: [
-        ...folders.map((folder): Op => ({ op: 'mkdir', path: folder, mode: 0o755 })),
+        ...this.#layout.hierarchies.map(
+          ({ folder }): Op => ({ op: 'mkdir', path: folder + this.path, mode: 0o755 }),
+        ),
         ...this.#cpusetDefaults(resources),
         ...v1Limits(resources).flatMap(limit => this.#writeOp(limit)),
       ],
       init: this.joinOps(),
       exit: memory ? [record('memory.oom_control', memory)] : [],
       teardown: folders.map((folder): Op => ({ op: 'rmdir', path: folder, mayFail: true })),
-      ...(bornIn !== undefined && { bornIn }),
     }
   }
 
@@ -61,14 +68,6 @@ export class CgroupV1 implements Cgroup {
     )
   }
 
-  /** The folder in the v2 tree of a hybrid machine: nobody can move there by `tasks`, so the process is born in it. */
-  #unifiedFolder(): number | undefined {
-    if (!this.#layout.unified) return undefined
-    const folder = this.#layout.unified + this.path
-    fs.mkdirSync(folder, { recursive: true })
-    return fs.openSync(folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
-  }
-
   /** A cpuset is born empty and takes no process before it has CPUs and memory nodes: its parent's, unless told. */
   #cpusetDefaults(resources: LinuxResources): Op[] {
     const folder = this.#folder('cpuset')
@@ -76,7 +75,9 @@ export class CgroupV1 implements Cgroup {
     const inherit = (file: string): Op => ({
       op: 'writeFile',
       path: `${folder}/${file}`,
-      data: readText(`${path.dirname(folder)}/${file}`) ?? '',
+      data:
+        readText(`${path.dirname(folder)}/${file}`) ||
+        (readText(`${this.#layout.controllers.get('cpuset')}/${file}`) ?? ''),
     })
     return [
       ...(resources.cpu?.cpus ? [] : [inherit('cpuset.cpus')]),
@@ -160,16 +161,20 @@ const record = (name: string, folder: string): Op => ({
   mayFail: true,
 })
 
-/** Make the group that containers go below, in every hierarchy. Cheap where it is there. */
+/** Groups that were seen whole. */
+const complete = new Set<string>()
+
+/** Make the group that containers go below, in every hierarchy. One look where it was seen before. */
 function ensureParents(parent: string, layout: CgroupLayout): void {
   const folders = layout.hierarchies.map(hierarchy => hierarchy.folder + parent)
   const unified = layout.unified ? [layout.unified + parent] : []
-  if ([...folders, ...unified].every(folder => fs.existsSync(folder))) return
+  if (complete.has(parent) && fs.existsSync(folders[0]!)) return
   for (const folder of [...folders, ...unified]) fs.mkdirSync(folder, { recursive: true })
   const memory = layout.controllers.get('memory')
   if (memory) useHierarchy(memory + parent)
   const cpuset = layout.controllers.get('cpuset')
   if (cpuset) fillCpusets(cpuset, parent)
+  complete.add(parent)
 }
 
 /** Limits of a group hold for the groups below it. Newer kernels know nothing else and refuse nothing but 0. */

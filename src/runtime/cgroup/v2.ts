@@ -24,17 +24,21 @@ export class CgroupV2 implements Cgroup {
     this.#folder = root + cgroupPath
   }
 
-  prepare(resources: LinuxResources): CgroupOps {
+  create(resources: LinuxResources): number {
     enableControllers(this.#root, path.dirname(this.path))
     fs.mkdirSync(this.#folder, { recursive: true })
     const fd = fs.openSync(this.#folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
     try {
       this.#filterDevices(fd, resources)
+      return fd
     } catch (error) {
       fs.closeSync(fd)
       this.remove()
       throw error
     }
+  }
+
+  ops(resources: LinuxResources): CgroupOps {
     return {
       host: v2Limits(resources).map(
         ({ file, value }): Op => ({ op: 'writeFile', path: `${this.#folder}/${file}`, data: value }),
@@ -42,7 +46,6 @@ export class CgroupV2 implements Cgroup {
       init: [],
       exit: [{ op: 'record', name: 'memory.events', path: `${this.#folder}/memory.events`, mayFail: true }],
       teardown: [{ op: 'rmdir', path: this.#folder, mayFail: true }],
-      bornIn: fd,
     }
   }
 
