@@ -294,6 +294,26 @@ static int op_make_folder(struct init *i, const char *path, mode_t mode, uint32_
   return result;
 }
 
+// Where nobody says otherwise, a tmpfs has the permissions of the folder that it covers: its options with `mode=` added.
+static char **tmpfs_options(struct init *i, char **options, const char *target) {
+  static char mode[16];
+  size_t count = 0;
+  for (; options[count]; count++) {
+    if (strncmp(options[count], "mode=", 5) == 0) return options;
+  }
+  struct stat st;
+  int fd = open_in_root(i, target, O_PATH | O_DIRECTORY);
+  bool known = fd >= 0 && fstat(fd, &st) == 0;
+  if (fd >= 0) close(fd);
+  if (!known) return options;
+  snprintf(mode, sizeof mode, "mode=%o", (unsigned)st.st_mode & 07777);
+  char **more = allocate((count + 2) * sizeof *more);
+  memcpy(more, options, count * sizeof *more);
+  more[count] = mode;
+  more[count + 1] = NULL;
+  return more;
+}
+
 static int op_pivot(struct init *i) {
   if (fchdir(i->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0) return -1;
   // The old root now lies on top of the new one: take it away.
@@ -476,7 +496,22 @@ static int op_seccomp(struct reader *r) {
   return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
 }
 
+// Instead of the host's /dev/null, with which we began, the container's own, if it is one.
+static void reopen_null(void) {
+  struct stat st;
+  int null = open("/dev/null", O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+  if (null < 0) return;
+  if (fstat(null, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) {
+    fcntl(null, F_SETFL, 0);
+    for (int fd = 0; fd < 3; fd++) {
+      if (fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) dup2(null, fd);
+    }
+  }
+  close(null);
+}
+
 static int op_ready(struct init *i) {
+  reopen_null();
   // The umask is ours to keep until everything is made.
   umask(i->umask);
   if (i->sync > 3) syscall(SYS_close_range, 3, i->sync - 1, 0);
@@ -525,6 +560,7 @@ static int init_step(void *data, struct op *op, struct failure *failure) {
     detail(failure, text = get_string(r));
     char **options = get_strings(r);
     flags = get_u64(r), number = get_u32(r);
+    if (strcmp(type, "tmpfs") == 0) options = tmpfs_options(i, options, text);
     int fd = make_fs(type, options, flags, failure);
     if (fd < 0 || set_attributes(fd, 0, 0, get_u64(r), false, -1) < 0) return -1;
     return attach(i, fd, text, number);

@@ -226,7 +226,14 @@ function sharedMemoryMount({ namespaces, shmSize }: RuntimeRequest): MountEntry 
 
 function mountEntry(mount: MountRequest): MountEntry {
   if (mount.type === 'tmpfs') {
-    const options = ['nosuid', 'nodev', 'noexec', ...(mount.options ?? []), ...(mount.readonly ? ['ro'] : [])]
+    const options = [
+      'noexec',
+      'nosuid',
+      'nodev',
+      'rprivate',
+      ...(mount.options ?? []),
+      ...(mount.readonly ? ['ro'] : []),
+    ]
     return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: settleOptions(options) }
   }
   const recursive = mount.recursive ?? true

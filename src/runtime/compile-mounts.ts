@@ -68,7 +68,7 @@ function mountOp(mount: MountEntry, slot: number | undefined): Op[] {
         options: withSource(mount.source, options.data),
         attributes: options.set | options.deepSet,
         create: CREATE.folder,
-        propagation: options.propagation,
+        propagation: options.propagation & ~MS_REC,
       },
     ]
   }
