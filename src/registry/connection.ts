@@ -231,7 +231,7 @@ function verb(method: string): string {
 
 /** The error that an answer stands for; reads its body. */
 export async function errorOf(answer: HttpAnswer): Promise<RegistryError> {
-  const body = await readBody(answer.body, MAX_ERROR_BYTES).catch(() => undefined)
+  const body = await readBody(answer, MAX_ERROR_BYTES).catch(() => undefined)
   return errorFromAnswer(
     answer.status,
     answer.reason,

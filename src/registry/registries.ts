@@ -12,7 +12,6 @@ import {
 } from '../image/reference.ts'
 import type { ImageConfig, Platform } from '../image/types.ts'
 import { Conversations } from './conversations.ts'
-import { RegistryError } from './errors.ts'
 import { login } from './login.ts'
 import { parseManifest } from './manifests.ts'
 import { say } from './progress.ts'
@@ -22,7 +21,7 @@ import type { Repository, RepositoryOptions } from './repository.ts'
 import { defaultRetryPolicy, type RetryPolicy } from './retry.ts'
 import { search } from './search.ts'
 import { Semaphore, SharedWork } from './shared-work.ts'
-import { readBody, type TransportOptions } from './transport.ts'
+import type { TransportOptions } from './transport.ts'
 import type {
   DistributionInspect,
   LoginResult,
@@ -168,9 +167,7 @@ async function platformOf(
   repository: Repository,
   config: { digest: `${string}:${string}`; size: number },
 ): Promise<Platform[]> {
-  const { body } = await repository.blob(config.digest)
-  const bytes = await readBody(body, MAX_CONFIG)
-  if (!bytes) throw new RegistryError(502, 'UNKNOWN', 'the image config is too large')
+  const bytes = await repository.readBlob(config.digest, MAX_CONFIG)
   try {
     const {
       os,

@@ -81,7 +81,7 @@ export class Repository {
   /** The bytes of a manifest, proven to have the digest that was asked for or that the registry named. */
   async manifest(reference: string): Promise<FetchedManifest> {
     const answer = await this.#call('GET', `manifests/${reference}`, { headers: { Accept: manifestAccept } })
-    const bytes = await readBody(answer.body, MAX_MANIFEST_BYTES)
+    const bytes = await readBody(answer, MAX_MANIFEST_BYTES)
     if (!bytes) throw unacceptable(`manifest ${reference} is larger than ${MAX_MANIFEST_BYTES} bytes`)
     const named = answer.headers['docker-content-digest']
     const wanted = isDigest(reference)
@@ -141,6 +141,16 @@ export class Repository {
     }
     const length = answer.headers['content-length']
     return { offset: 0, size: length === undefined ? undefined : Number(length), body: answer.body }
+  }
+
+  /** A small blob, whole and proven. */
+  async readBlob(digest: Digest, limit: number): Promise<Buffer> {
+    const answer = await this.#call('GET', `blobs/${digest}`, { headers: { 'Accept-Encoding': 'identity' } })
+    const bytes = await readBody(answer, limit)
+    if (!bytes) throw unacceptable(`blob ${digest} is larger than ${limit} bytes`)
+    if (digestOf(bytes, digest.split(':')[0]) !== digest)
+      throw unacceptable(`blob verification failed for digest ${digest}`)
+    return bytes
   }
 
   /** Where an upload begins, or `undefined` where the blob was mounted from `from` and none is needed. */
@@ -260,7 +270,7 @@ function nextPage(answer: HttpAnswer, base: URL): URL | undefined {
 }
 
 async function readJsonBody(answer: HttpAnswer): Promise<unknown> {
-  const bytes = await readBody(answer.body, MAX_TAG_PAGE_BYTES)
+  const bytes = await readBody(answer, MAX_TAG_PAGE_BYTES)
   if (!bytes) throw unacceptable(`the registry's answer is larger than ${MAX_TAG_PAGE_BYTES} bytes`)
   try {
     return JSON.parse(bytes.toString('utf8'))

@@ -33,7 +33,7 @@ export async function search(wire: Wire, term: string, options: SearchOptions = 
         },
         ...(signal && { signal }),
       })
-      const body = await readBody(answer.body, MAX_ANSWER)
+      const body = await readBody(answer, MAX_ANSWER)
       if (answer.status !== 200) throw new GantryError('internal', `Unexpected status code ${answer.status}`)
       return parse(body).filter(keep)
     } catch (error) {

@@ -105,7 +105,7 @@ export class TokenCache {
   }
 
   async #answer(answer: Awaited<ReturnType<Transport['request']>>): Promise<Token> {
-    const body = (await readBody(answer.body, MAX_TOKEN_BYTES))?.toString('utf8') ?? ''
+    const body = (await readBody(answer, MAX_TOKEN_BYTES))?.toString('utf8') ?? ''
     if (answer.status !== 200) throw errorFromAnswer(answer.status, answer.reason, body)
     const parsed = parseToken(body)
     if (!parsed)

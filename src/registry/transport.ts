@@ -28,6 +28,9 @@ export interface HttpRequest {
 
 /** The body must be read to its end, destroyed, or given to {@link drain}: until then it holds its connection. */
 export interface HttpAnswer {
+  /** Of the request. */
+  method: string
+  url: URL
   status: number
   reason: string
   headers: http.IncomingHttpHeaders
@@ -103,6 +106,8 @@ export class Transport {
       outgoing.on('response', incoming => {
         answered = true
         resolve({
+          method,
+          url,
           status: incoming.statusCode ?? 0,
           reason: incoming.statusMessage ?? '',
           headers: incoming.headers,
@@ -160,14 +165,21 @@ export async function drain(answer: HttpAnswer): Promise<void> {
   }
 }
 
-/** The whole body, at most `limit` bytes; `undefined` where there is more. */
-export async function readBody(body: Readable, limit: number): Promise<Buffer | undefined> {
+/**
+ * The whole body, at most `limit` bytes; `undefined` where there is more.
+ * Throws `TransportError` where it breaks off.
+ */
+export async function readBody(answer: HttpAnswer, limit: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of body) {
-    size += (chunk as Buffer).length
-    if (size > limit) return undefined
-    chunks.push(chunk as Buffer)
+  try {
+    for await (const chunk of answer.body) {
+      size += (chunk as Buffer).length
+      if (size > limit) return undefined
+      chunks.push(chunk as Buffer)
+    }
+  } catch (error) {
+    throw transportError(answer.method, answer.url, error)
   }
   return Buffer.concat(chunks, size)
 }

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync } from 'node:fs'
+import * as path from 'node:path'
+import { test } from 'node:test'
+import { GantryError } from '../errors.ts'
+import { digestOf } from '../image/digest.ts'
+import type { ImageStore } from '../image/image-store.ts'
+import { Registries } from './registries.ts'
+import { type Fault, faultProxy, faults } from './testing/fault-proxy.ts'
+import { imageStore, keep, makeImage, seeded, startRegistry } from './testing/kit.ts'
+
+const ROUNDS = Number(process.env['FAULT_ROUNDS'] ?? 60)
+const SEED = Number(process.env['FAULT_SEED'] ?? 7)
+
+/** Every blob is what its name says, every name leads to a whole image. */
+function checkStore(root: string, store?: ImageStore): void {
+  const blobs = path.join(root, 'content/blobs/sha256')
+  for (const hex of readdirSync(blobs)) {
+    if (hex.startsWith('.')) continue
+    assert.equal(digestOf(readFileSync(path.join(blobs, hex))), `sha256:${hex}`)
+  }
+  for (const { image } of store?.all() ?? [])
+    for (const digest of image.contents) assert.ok(store!.content.has(digest))
+}
+
+test(`${ROUNDS} pushes and pulls through a bad network end right or with a clear error`, async t => {
+  const { host, server } = await startRegistry(t)
+  const random = seeded(SEED)
+  const proxy = await faultProxy(t, host, random, (): Fault | undefined =>
+    random() < 0.15 ? faults[Math.floor(random() * faults.length)] : undefined,
+  )
+  const tuning = { baseDelay: 1, maxDelay: 5, attempts: 6, stallTimeout: 150, random }
+  const ended = { right: 0, error: 0 }
+  for (let round = 0; round < ROUNDS; round++) {
+    const image = makeImage(
+      1000 + round,
+      [20_000, 300_000, 10].map(size => Math.floor(size * random()) + 1),
+      round % 2 === 0,
+    )
+    const name = `${proxy.host}/app:r${round}`
+    const from = imageStore(t)
+    await keep(from, image, name)
+    const to = imageStore(t)
+    try {
+      const [pushed] = await new Registries(from, {}, tuning).push(name)
+      assert.equal(pushed!.digest, image.digest)
+      const [pulled] = await new Registries(to, {}, tuning).pull(name)
+      assert.equal(pulled!.digest, image.digest)
+      ended.right++
+    } catch (error) {
+      assert.ok(error instanceof GantryError, `${error instanceof Error ? error.stack : error}`)
+      assert.ok(error.message.length > 0)
+      ended.error++
+    }
+    checkStore(path.dirname(to.content.folder), to)
+  }
+  checkStore(server.store.root)
+  t.diagnostic(`${ended.right} right, ${ended.error} with an error; ${JSON.stringify(proxy.done)}`)
+  assert.ok(ended.right > ROUNDS / 2, 'most get through')
+})
