@@ -1,16 +1,22 @@
 /** The thread in which files are copied, summed and unpacked. See {@link file://./file-pool.ts}. */
 import * as fs from 'node:fs'
 import { parentPort } from 'node:worker_threads'
-import { GantryError, kindOf, messageOf } from '../../errors.ts'
+import { GantryError, invalid, kindOf, messageOf } from '../../errors.ts'
+import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import type { FileAction } from '../plan/ops.ts'
+import { archiveKind, unpackArchive } from './archive.ts'
 import { type Selection, selectionDigest } from './checksum.ts'
 import { applyAction } from './file-actions.ts'
+import { writeLayerTar } from './layer-tar.ts'
 import { Tree } from './tree.ts'
 import { contentLength } from './usage.ts'
 
 export type FileJob =
   | { job: 'apply'; rootFd: number; inputs: (number | undefined)[]; actions: FileAction[]; epoch?: number }
   | { job: 'digest'; rootFd: number; selections: Selection[] }
+  | { job: 'unpack'; file: string; rootFd: number }
+  | { job: 'exclude'; folder: string; exclude: string[] }
+  | { job: 'tar'; folder: string; file: string; epoch?: number }
   | { job: 'usage'; folder: string }
   | { job: 'remove'; paths: string[] }
 
@@ -37,11 +43,33 @@ function run(work: FileJob): unknown {
     }
     case 'digest':
       return work.selections.map(selection => selectionDigest(work.rootFd, selection))
+    case 'unpack': {
+      const kind = archiveKind(work.file)
+      if (!kind) throw invalid('context is no tar archive')
+      return unpackArchive(work.file, kind, new Tree(work.rootFd), undefined)
+    }
+    case 'exclude':
+      return removeIgnored(work.folder, '', new IgnoreMatcher(work.exclude))
+    case 'tar':
+      return writeLayerTar(work.folder, work.file, work.epoch)
     case 'usage':
       return contentLength(work.folder)
     case 'remove':
       for (const path of work.paths) fs.rmSync(path, { recursive: true, force: true })
       return undefined
+  }
+}
+
+/** A folder goes with all that is in it, unless a `!` brings something back. */
+function removeIgnored(folder: string, prefix: string, matcher: IgnoreMatcher): void {
+  for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
+    const place = `${folder}/${entry.name}`
+    const relative = prefix + entry.name
+    const out = matcher.ignores(relative)
+    if (entry.isDirectory() && (!out || matcher.hasNegation)) removeIgnored(place, `${relative}/`, matcher)
+    if (!out) continue
+    if (!entry.isDirectory()) fs.unlinkSync(place)
+    else if (!matcher.hasNegation || fs.readdirSync(place).length === 0) fs.rmSync(place, { recursive: true })
   }
 }
 

@@ -40,6 +40,8 @@ export interface Fetched {
   key: string
   /** Fill this folder, where the content is not known yet. */
   fill(folder: string): Promise<void>
+  /** Let go of what was fetched. */
+  discard?(): void
 }
 
 export interface SolverOptions {
@@ -189,7 +191,13 @@ export class Solving {
         const fetched =
           op.kind === 'git' ? await sources.git(op, this.session) : await sources.http(op, this.session)
         const type = op.kind === 'git' ? 'source.git.checkout' : 'source.http'
-        return this.#cached(vertex, fetched.key, [], type, watch, EMPTY_ROOT, folder => fetched.fill(folder))
+        try {
+          return await this.#cached(vertex, fetched.key, [], type, watch, EMPTY_ROOT, folder =>
+            fetched.fill(folder),
+          )
+        } finally {
+          fetched.discard?.()
+        }
       }
       case 'exec':
         return this.#exec(vertex, op, inputs, watch)

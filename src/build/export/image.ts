@@ -1,0 +1,121 @@
+/** From a solved root to an image: its layers become blobs, its config lists them. */
+import * as fs from 'node:fs'
+import type { ContentStore, Lease } from '../../image/content-store.ts'
+import { digestOf } from '../../image/digest.ts'
+import {
+  type Descriptor,
+  type Digest,
+  type Image,
+  type ImageConfig,
+  type Layer,
+  type Manifest,
+  mediaTypes,
+} from '../../image/types.ts'
+import type { FilePool } from '../solve/file-pool.ts'
+import type { LayerTarResult } from '../solve/layer-tar.ts'
+import type { Layers } from '../solve/layers.ts'
+import type { Root } from '../solve/root.ts'
+
+export interface ExportContext {
+  content: ContentStore
+  layers: Layers
+  files: FilePool
+  /** What a layer's tar came to, by layer id and epoch: made once. */
+  tars: Map<string, LayerTarResult>
+}
+
+export interface ExportOptions {
+  root: Root
+  config: ImageConfig
+  lease: Lease
+  signal: AbortSignal
+  /** Seconds since 1970. */
+  epoch?: number
+  /** RFC 3339. */
+  now: string
+  onLayer?: (layer: string, done: boolean) => void
+}
+
+/** An image whose blobs are all in the content store, held by the lease; no name leads to it yet. */
+export async function exportImage(context: ExportContext, options: ExportOptions): Promise<Image> {
+  const { content } = context
+  const { root, config, lease, epoch, now } = options
+  const base = root.base
+  const diffIds: Digest[] = (base?.blobs ?? []).map(blob => blob.diffId)
+  const descriptors: Descriptor[] = [...(base?.descriptors ?? [])]
+  for (const id of root.layers) {
+    options.signal.throwIfAborted()
+    const tar = await layerBlob(context, id, options)
+    diffIds.push(tar.digest)
+    descriptors.push({ mediaType: mediaTypes.ociLayer, digest: tar.digest, size: tar.size })
+  }
+  const created = epoch === undefined ? now : new Date(epoch * 1000).toISOString().replace('.000Z', 'Z')
+  const history = fitHistory(config, diffIds.length)
+  const final: ImageConfig = { ...config, created, history, rootfs: { type: 'layers', diff_ids: diffIds } }
+  const configBytes = Buffer.from(JSON.stringify(final))
+  const manifest: Manifest = {
+    schemaVersion: 2,
+    mediaType: mediaTypes.ociManifest,
+    config: { mediaType: mediaTypes.ociConfig, digest: digestOf(configBytes), size: configBytes.length },
+    layers: descriptors,
+  }
+  const manifestBytes = Buffer.from(JSON.stringify(manifest))
+  for (const descriptor of [manifest.config, ...descriptors]) lease.add(descriptor.digest)
+  const layers: Layer[] = descriptors.map((descriptor, index) => ({
+    digest: descriptor.digest,
+    diffId: diffIds[index]!,
+    size: descriptor.size,
+    mediaType: descriptor.mediaType,
+    open: async () => content.open(descriptor.digest),
+  }))
+  return {
+    digest: digestOf(manifestBytes),
+    mediaType: mediaTypes.ociManifest,
+    manifest,
+    manifestBytes,
+    config: final,
+    configBytes,
+    layers,
+  }
+}
+
+/** The tar of a layer, in the content store. */
+async function layerBlob(
+  { content, layers, files, tars }: ExportContext,
+  id: string,
+  { epoch, lease, onLayer }: ExportOptions,
+): Promise<LayerTarResult> {
+  const key = `${id} ${epoch ?? ''}`
+  const known = tars.get(key)
+  if (known && content.has(known.digest)) {
+    lease.add(known.digest)
+    return known
+  }
+  onLayer?.(id, false)
+  const file = content.ingestPath(undefined)
+  try {
+    const tar = await files.run<LayerTarResult>({
+      job: 'tar',
+      folder: layers.path(id),
+      file,
+      ...(epoch !== undefined && { epoch }),
+    })
+    lease.add(tar.digest)
+    if (content.has(tar.digest)) fs.rmSync(file, { force: true })
+    else content.adopt(file, tar.digest)
+    tars.set(key, tar)
+    onLayer?.(id, true)
+    return tar
+  } catch (error) {
+    fs.rmSync(file, { force: true })
+    throw error
+  }
+}
+
+/** Every layer has a history entry: an image from elsewhere may have none. */
+function fitHistory(config: ImageConfig, layers: number): NonNullable<ImageConfig['history']> {
+  const history = config.history ?? []
+  const told = history.filter(entry => !entry.empty_layer).length
+  const missing = Math.max(0, layers - told)
+  return [...Array.from({ length: missing }, () => ({})), ...history]
+}

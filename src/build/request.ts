@@ -1,0 +1,111 @@
+/** What a build is asked for, in the words of `docker build`, whichever door it comes through. */
+import type { Readable } from 'node:stream'
+import type { Ulimit } from '../engine/types.ts'
+import type { Digest, Image, ImageConfig, Platform } from '../image/types.ts'
+import type { RegistryAuth } from '../registry/types.ts'
+import type { ExecLimits } from './plan/ops.ts'
+import type { OnProgress } from './solve/progress.ts'
+import type { BuildSession, LocalFolder, LocalRequest } from './solve/session.ts'
+
+/** Where files come from. */
+export type ContextInput =
+  | { kind: 'empty' }
+  /** Absolute path on this host. Its `.dockerignore` counts. */
+  | { kind: 'folder'; path: string }
+  /** In any compression. */
+  | { kind: 'tar'; stream: Readable }
+  /** A git repository, an archive or a lone Dockerfile behind a URL. */
+  | { kind: 'remote'; url: string }
+  /** A folder of the client's, by the name under which {@link BuildRequest.local} gives it. */
+  | { kind: 'local'; name: string }
+
+/** `--build-context name=…` */
+export type NamedContext = Exclude<ContextInput, { kind: 'tar' | 'empty' }> | { kind: 'image'; ref: string }
+
+export type Output =
+  | {
+      type: 'image'
+      names: string[]
+      push?: boolean
+      /** Keep it in the store; true unless told. */
+      store?: boolean
+      annotations?: Record<string, string>
+    }
+  /** Files, without the layers: `open` is given a tar of them. */
+  | { type: 'local'; open: () => Promise<OutputFolder> }
+  | { type: 'tar' | 'oci' | 'docker'; names: string[]; open: () => Promise<NodeJS.WritableStream> }
+  /** Only fill the cache. */
+  | { type: 'none' }
+
+export interface OutputFolder {
+  path: string
+  close(): Promise<void>
+}
+
+export interface CacheOption {
+  type: 'inline' | 'registry' | 'local' | string
+  attributes: Record<string, string>
+}
+
+export interface BuildRequest {
+  /** Names the build in the history; made up where absent. */
+  id?: string
+  context: ContextInput
+  /** Path in the context; `Dockerfile` unless told. */
+  dockerfile?: string
+  /** The text itself, instead of a file. */
+  dockerfileText?: string
+  /** Where the Dockerfile is, if not in the context. */
+  dockerfileContext?: { kind: 'local'; name: string }
+  contexts?: Record<string, NamedContext>
+  target?: string
+  buildArgs?: Record<string, string>
+  labels?: Record<string, string>
+  platforms?: Platform[]
+  noCache?: boolean
+  /** Stages. */
+  noCacheFilter?: string[]
+  pull?: boolean
+  network?: 'default' | 'none' | 'host'
+  extraHosts?: string[]
+  ulimits?: Ulimit[]
+  shmSize?: number
+  cgroupParent?: string
+  hostname?: string
+  limits?: ExecLimits
+  outputs?: Output[]
+  cacheFrom?: CacheOption[]
+  cacheTo?: CacheOption[]
+  /** Seconds since 1970; `SOURCE_DATE_EPOCH` among the arguments says the same. */
+  epoch?: number
+  /** `--check`: read and check the Dockerfile, build nothing. */
+  check?: boolean
+  onProgress?: OnProgress
+  signal?: AbortSignal
+  local?: (request: LocalRequest) => Promise<LocalFolder>
+  secret?: BuildSession['secret']
+  ssh?: BuildSession['ssh']
+  auth?: (host: string) => Promise<RegistryAuth | undefined>
+  /** Told the text and the result of each step, for the classic stream. */
+  onPlan?: (plan: { names: string[] }) => void
+}
+
+export interface BuildResult {
+  id: string
+  /** One a platform; none for `--check`. */
+  images: { platform: Platform; config: ImageConfig; image?: Image; imageId?: Digest }[]
+  /** Of an index of several platforms, or of the one manifest. */
+  digest?: Digest
+  /** Warnings of the checks. */
+  warnings: BuildWarning[]
+  /** As `--metadata-file` has them. */
+  metadata: Record<string, string>
+}
+
+export interface BuildWarning {
+  rule: string
+  description: string
+  url: string
+  detail: string
+  range: { start: number; end: number }
+}

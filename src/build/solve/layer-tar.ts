@@ -1,0 +1,275 @@
+/**
+ * A layer as a tar: what overlayfs keeps of a step's changes, with whiteouts as the OCI image-spec has them (layer.md). Entries
+ * are in order of their names, so that equal changes are equal bytes. Synchronous: runs in a worker thread.
+ */
+import { createHash } from 'node:crypto'
+import * as fs from 'node:fs'
+import { hasCode } from '../../errors.ts'
+import { encodeHeader, fitsOctal } from '../../image/tar/header.ts'
+import { encodeRecords, type PaxRecord } from '../../image/tar/pax.ts'
+import type { Digest } from '../../image/types.ts'
+import * as linux from '../../linux/index.ts'
+
+const BLOCK = 512
+const CHUNK = 1 << 20
+
+export interface LayerTarResult {
+  digest: Digest
+  /** Bytes of the tar. */
+  size: number
+  /** Bytes in its files. */
+  content: number
+}
+
+/** Write the tar of the overlay layer in `folder` to `file`. `epoch` (seconds) is the latest time that an entry may have. */
+export function writeLayerTar(folder: string, file: string, epoch?: number): LayerTarResult {
+  const writer = new TarFile(file)
+  try {
+    new LayerWalk(writer, epoch).walk(folder, '')
+    return writer.finish()
+  } finally {
+    writer.close()
+  }
+}
+
+/** A file that is written in large pieces and summed on the way. */
+class TarFile {
+  readonly #fd: number
+  readonly #sum = createHash('sha256')
+  #buffer = Buffer.allocUnsafe(CHUNK)
+  #used = 0
+  #size = 0
+  content = 0
+
+  constructor(file: string) {
+    this.#fd = fs.openSync(file, 'wx', 0o600)
+  }
+
+  write(bytes: Buffer): void {
+    if (this.#used + bytes.length > CHUNK) this.#flush()
+    if (bytes.length >= CHUNK) this.#put(bytes)
+    else {
+      bytes.copy(this.#buffer, this.#used)
+      this.#used += bytes.length
+    }
+  }
+
+  /** A file's bytes, exactly `size` of them, whatever happens to it meanwhile. */
+  writeFile(place: string, size: number): void {
+    const fd = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
+    try {
+      for (let left = size; left > 0; ) {
+        if (this.#used === CHUNK) this.#flush()
+        const room = Math.min(CHUNK - this.#used, left)
+        const n = fs.readSync(fd, this.#buffer, this.#used, room, null)
+        if (n === 0) throw new Error(`${place} became shorter while it was read`)
+        this.#used += n
+        left -= n
+      }
+    } finally {
+      fs.closeSync(fd)
+    }
+    this.content += size
+    this.pad(size)
+  }
+
+  pad(size: number): void {
+    const rest = size % BLOCK
+    if (rest > 0) this.write(Buffer.alloc(BLOCK - rest))
+  }
+
+  #flush(): void {
+    if (this.#used > 0) this.#put(this.#buffer.subarray(0, this.#used))
+    this.#used = 0
+  }
+
+  #put(bytes: Buffer): void {
+    this.#sum.update(bytes)
+    for (let at = 0; at < bytes.length; ) at += fs.writeSync(this.#fd, bytes, at)
+    this.#size += bytes.length
+  }
+
+  finish(): LayerTarResult {
+    this.write(Buffer.alloc(2 * BLOCK))
+    this.#flush()
+    return { digest: `sha256:${this.#sum.digest('hex')}`, size: this.#size, content: this.content }
+  }
+
+  close(): void {
+    fs.closeSync(this.#fd)
+  }
+}
+
+type Stat = fs.BigIntStats
+interface Member {
+  name: string
+  type: string
+  stat: Stat
+  size: number
+  linkName: string
+  xattrs: [string, Buffer][]
+}
+
+class LayerWalk {
+  readonly #out: TarFile
+  readonly #latest: bigint | undefined
+  readonly #links = new Map<string, string>()
+
+  constructor(out: TarFile, epoch: number | undefined) {
+    this.#out = out
+    this.#latest = epoch === undefined ? undefined : BigInt(epoch) * 1_000_000_000n
+  }
+
+  walk(folder: string, prefix: string): void {
+    for (const name of fs.readdirSync(folder).sort(compareBytes))
+      this.#entry(`${folder}/${name}`, prefix + name)
+  }
+
+  #entry(place: string, name: string): void {
+    const stat = fs.lstatSync(place, { bigint: true })
+    const mode = Number(stat.mode)
+    const type = mode & fs.constants.S_IFMT
+    if (type === fs.constants.S_IFCHR && stat.rdev === 0n) {
+      const slash = name.lastIndexOf('/') + 1
+      this.#whiteout(`${name.slice(0, slash)}.wh.${name.slice(slash)}`, stat)
+      return
+    }
+    if (type === fs.constants.S_IFSOCK) return
+    if (type === fs.constants.S_IFDIR) {
+      const opaque = linux.getxattr(place, 'trusted.overlay.opaque')?.toString() === 'y'
+      this.#member({ name: `${name}/`, type: '5', stat, size: 0, linkName: '', xattrs: attributes(place) })
+      if (opaque) this.#whiteout(`${name}/.wh..wh..opq`, stat)
+      this.walk(place, `${name}/`)
+      return
+    }
+    const shared = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined
+    const first = shared && this.#links.get(shared)
+    if (first) {
+      this.#member({ name, type: '1', stat, size: 0, linkName: first, xattrs: [] })
+      return
+    }
+    if (shared) this.#links.set(shared, name)
+    const isFile = type === fs.constants.S_IFREG
+    this.#member({
+      name,
+      type: TYPES.get(type) ?? '0',
+      stat,
+      size: isFile ? Number(stat.size) : 0,
+      linkName: type === fs.constants.S_IFLNK ? fs.readlinkSync(place) : '',
+      xattrs: attributes(place),
+    })
+    if (isFile) this.#out.writeFile(place, Number(stat.size))
+  }
+
+  #whiteout(name: string, like: Stat): void {
+    this.#header({
+      name,
+      type: '0',
+      mode: 0,
+      uid: 0,
+      gid: 0,
+      size: 0,
+      mtimeNs: like.mtimeNs,
+      linkName: '',
+      rdev: 0,
+      xattrs: [],
+    })
+  }
+
+  #member({ name, type, stat, size, linkName, xattrs }: Member): void {
+    const mode = Number(stat.mode) & 0o7777
+    const device = type === '3' || type === '4' ? Number(stat.rdev) : 0
+    const fields = { name, type, mode, uid: Number(stat.uid), gid: Number(stat.gid), size, linkName, xattrs }
+    this.#header({ ...fields, mtimeNs: stat.mtimeNs, rdev: device })
+  }
+
+  #header(entry: {
+    name: string
+    type: string
+    mode: number
+    uid: number
+    gid: number
+    size: number
+    mtimeNs: bigint
+    linkName: string
+    rdev: number
+    xattrs: [string, Buffer][]
+  }): void {
+    const latest = this.#latest
+    const time = latest !== undefined && entry.mtimeNs > latest ? latest : entry.mtimeNs
+    const seconds = Number(time / 1_000_000_000n)
+    const name = Buffer.from(entry.name).toString('latin1')
+    const linkName = Buffer.from(entry.linkName).toString('latin1')
+    const records: PaxRecord[] = []
+    if (name.length > 100 || name !== entry.name) records.push(['path', name])
+    if (linkName.length > 100 || linkName !== entry.linkName) records.push(['linkpath', linkName])
+    if (!fitsOctal(entry.size, 12)) records.push(['size', String(entry.size)])
+    if (!fitsOctal(entry.uid, 8)) records.push(['uid', String(entry.uid)])
+    if (!fitsOctal(entry.gid, 8)) records.push(['gid', String(entry.gid)])
+    for (const [key, value] of entry.xattrs) records.push([`SCHILY.xattr.${key}`, value.toString('latin1')])
+    if (records.length > 0) {
+      const bytes = encodeRecords(records.sort(([a], [b]) => (a < b ? -1 : 1)))
+      this.#out.write(
+        block({ name: `PaxHeaders.0/${name}`.slice(0, 100), flag: 'x', size: bytes.length, mtime: 0 }),
+      )
+      this.#out.write(bytes)
+      this.#out.pad(bytes.length)
+    }
+    const { rdev, type, mode, uid, gid, size } = entry
+    const major = (rdev >>> 8) & 0xfff
+    const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00)
+    this.#out.write(block({ name, flag: type, mode, uid, gid, size, mtime: seconds, linkName, major, minor }))
+  }
+}
+
+const TYPES = new Map<number, string>([
+  [fs.constants.S_IFREG, '0'],
+  [fs.constants.S_IFLNK, '2'],
+  [fs.constants.S_IFCHR, '3'],
+  [fs.constants.S_IFBLK, '4'],
+  [fs.constants.S_IFIFO, '6'],
+])
+
+function block(fields: {
+  name: string
+  flag: string
+  size: number
+  mtime: number
+  mode?: number
+  uid?: number
+  gid?: number
+  linkName?: string
+  major?: number
+  minor?: number
+}): Buffer {
+  return encodeHeader({
+    mode: 0,
+    uid: 0,
+    gid: 0,
+    linkName: '',
+    userName: '',
+    groupName: '',
+    major: 0,
+    minor: 0,
+    ...fields,
+  })
+}
+
+function attributes(place: string): [string, Buffer][] {
+  let names: string[]
+  try {
+    names = linux.listxattr(place)
+  } catch (error) {
+    if (hasCode(error, 'ENOTSUP', 'EOPNOTSUPP', 'ENOENT')) return []
+    throw error
+  }
+  return names
+    .filter(name => name === 'security.capability' || name.startsWith('user.'))
+    .sort()
+    .flatMap(name => {
+      const value = linux.getxattr(place, name)
+      return value ? [[name, value] as [string, Buffer]] : []
+    })
+}
+
+const compareBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
