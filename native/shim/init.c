@@ -29,8 +29,9 @@
 struct init {
   struct process *process;
   int sync;
-  int root;  // the container's root; -1: not yet
-  int empty; // an empty read-only tmpfs, for masks
+  int folder; // the shim's own
+  int root;   // the container's root; -1: not yet
+  int empty;  // an empty read-only tmpfs, for masks
   mode_t umask;
   char **argv, **env;
   char *program;
@@ -160,7 +161,7 @@ static int make_fs(const char *type, char **options, uint64_t attributes, struct
 static int set_root(struct init *i, int mount) {
   if (mount < 0) return -1;
   i->root = mount;
-  return (int)syscall(SYS_move_mount, mount, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH);
+  return (int)syscall(SYS_move_mount, mount, "", i->folder, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
 static int op_mount_bind(struct init *i, struct reader *r, struct failure *failure) {
@@ -643,7 +644,9 @@ static int init_step(void *data, struct op *op, struct failure *failure) {
 }
 
 void init_stage(struct process *p, int sync) {
-  struct init i = {.process = p, .sync = sync, .root = -1, .empty = -1, .umask = 022};
+  // Opened now: in a user namespace it may be out of reach later.
+  int folder = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  struct init i = {.process = p, .sync = sync, .folder = folder, .root = -1, .empty = -1, .umask = 022};
   struct failure failure = {0};
   // Nobody looks into us, or at our executable, before we are the container's.
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -63,7 +63,7 @@ void run_loop(void) {
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
   watch(&signals, signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK), EPOLLIN, children_ended, NULL);
-  while (!loop_ends) {
+  for (sweep_connections(); !loop_ends; sweep_connections()) {
     struct epoll_event events[32];
     int count = epoll_wait(epoll_fd, events, 32, until_deadline());
     if (until_deadline() == 0) {
@@ -74,6 +74,5 @@ void run_loop(void) {
       struct source *source = events[i].data.ptr;
       if (source->fd >= 0) source->ready(source, events[i].events);
     }
-    sweep_connections();
   }
 }
