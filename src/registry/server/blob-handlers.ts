@@ -1,5 +1,4 @@
 /** `/v2/<name>/blobs/<digest>` and `/v2/<name>/blobs/uploads/…` */
-import * as fs from 'node:fs'
 import type { Digest } from '../../image/types.ts'
 import type { Exchange, Registry } from './exchange.ts'
 import { fault } from './faults.ts'
@@ -50,8 +49,7 @@ export async function getBlob(
     exchange.response.end()
     return
   }
-  const file = await fs.promises.open(registry.store.content.path(digest))
-  await sendFile(file, start, end, exchange.response)
+  await sendFile(registry.store.content.path(digest), start, end, exchange.response)
 }
 
 export function deleteBlob(registry: Registry, exchange: Exchange, name: string, digest: Digest): void {

@@ -31,7 +31,8 @@ export interface Collected {
 
 export async function collect(store: RegistryStore, options: CollectOptions): Promise<Collected> {
   const result: Collected = { manifests: 0, links: 0, blobs: 0, bytes: 0 }
-  const before = (options.now ?? Date.now()) - options.grace
+  // The clocks of files and of programs differ by milliseconds: without a grace time neither is asked.
+  const before = options.grace === 0 ? Number.POSITIVE_INFINITY : (options.now ?? Date.now()) - options.grace
   for (const repository of store.repositories()) {
     if (options.expire !== undefined)
       result.manifests += dropOld(repository, (options.now ?? Date.now()) - options.expire)
