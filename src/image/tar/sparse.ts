@@ -1,6 +1,6 @@
 /** Sparse files in GNU's four formats: where the data of a file with holes belongs. GNU tar manual, "Sparse Formats". */
 import type { Extent, TarEntry } from './entry.ts'
-import { BLOCK, decodeNumber, invalidHeader } from './header.ts'
+import { decodeNumber, invalidHeader } from './header.ts'
 import { decimal, type PaxRecord } from './pax.ts'
 
 /** Extents of one file at most: a longer map is an attack on memory. */

@@ -1,0 +1,152 @@
+/** Unpacks one layer's blob in a confined worker thread, also while the blob is still growing. */
+import * as fs from 'node:fs'
+import { Readable } from 'node:stream'
+import { invalid, tooLarge } from '../../errors.ts'
+import { confinedTask, type TaskPort } from '../confined/task.ts'
+import type { Growing } from '../content-store.ts'
+import { BROKEN, END_BIT } from '../content-writer.ts'
+import { Digester } from '../digest.ts'
+import { TarParser } from '../tar/parser.ts'
+import type { Digest } from '../types.ts'
+import { LayerApplier, type WhiteoutStyle } from './apply.ts'
+import { decompressor, detectCompression, MAGIC_LENGTH } from './compression.ts'
+
+export interface ApplyRequest {
+  /** The blob, complete unless `growing` is there. */
+  path: string
+  growing?: Growing['progress']
+  whiteouts: WhiteoutStyle
+  umask: number
+  maxBytes: number
+  /** Times the compressed bytes, once past {@link RATIO_FROM}. */
+  maxRatio: number
+}
+
+export interface ApplyResult {
+  /** Of the tar; absent where the blob is the tar, whose digest whoever took it in knows. */
+  diffId: Digest | undefined
+  /** Bytes in files. */
+  size: number
+}
+
+const BUFFER = 1 << 20
+/** Below this many bytes no ratio is suspicious. */
+const RATIO_FROM = 1 << 30
+const PROGRESS_STEP = 512 * 1024
+
+async function apply(
+  request: ApplyRequest,
+  port: TaskPort<ApplyResult>,
+  blob: BlobReader,
+): Promise<ApplyResult> {
+  const applier = new LayerApplier(request)
+  const parser = new TarParser(applier)
+  let reported = 0
+  const report = () => {
+    if (blob.position - reported < PROGRESS_STEP) return
+    reported = blob.position
+    port.progress(reported)
+  }
+  try {
+    const compression = detectCompression(blob.peek(MAGIC_LENGTH))
+    let diffId: Digest | undefined
+    if (compression === 'none') {
+      const buffer = Buffer.allocUnsafeSlow(BUFFER)
+      for (let count = 0; (count = blob.readSync(buffer)) > 0; report())
+        parser.push(buffer.subarray(0, count))
+    } else {
+      diffId = await applyCompressed(compression, request, blob, parser, report)
+    }
+    parser.end()
+    applier.finish()
+    return { diffId, size: applier.size }
+  } finally {
+    applier.abort()
+    blob.close()
+  }
+}
+
+async function applyCompressed(
+  compression: ReturnType<typeof detectCompression>,
+  request: ApplyRequest,
+  blob: BlobReader,
+  parser: TarParser,
+  report: () => void,
+): Promise<Digest> {
+  const unpack = decompressor(compression)
+  if (unpack === undefined) throw invalid(`unsupported layer compression: ${compression}`)
+  const digester = new Digester()
+  let bytes = 0
+  const source = Readable.from(blob.chunks(), { objectMode: false, highWaterMark: BUFFER })
+  source.on('error', error => unpack.destroy(error))
+  for await (const chunk of source.pipe(unpack) as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > RATIO_FROM && bytes > blob.position * request.maxRatio) {
+      throw tooLarge(`layer unpacks to more than ${request.maxRatio} times its size`)
+    }
+    digester.update(chunk)
+    parser.push(chunk)
+    report()
+  }
+  return digester.digest()
+}
+
+/** Reads a blob from its beginning, waiting for bytes that have not arrived. */
+class BlobReader {
+  position = 0
+  readonly #fd: number
+  readonly #progress: BigInt64Array | undefined
+
+  constructor(request: ApplyRequest) {
+    this.#fd = fs.openSync(request.path, 'r')
+    this.#progress = request.growing && new BigInt64Array(request.growing)
+  }
+
+  peek(length: number): Buffer {
+    const head = Buffer.alloc(length)
+    return head.subarray(0, this.#readAt(head))
+  }
+
+  /** Fill as much of `buffer` as there is; 0 at the end. */
+  readSync(buffer: Buffer): number {
+    const count = this.#readAt(buffer)
+    this.position += count
+    return count
+  }
+
+  #readAt(buffer: Buffer): number {
+    for (;;) {
+      const there = this.#available()
+      const count = fs.readSync(this.#fd, buffer, 0, buffer.length, this.position)
+      if (count > 0 || there.ended) return count
+      Atomics.wait(this.#progress!, 0, there.seen)
+    }
+  }
+
+  /** For the event loop: what is there now, without blocking while the thread pool still unpacks. */
+  async *chunks(): AsyncGenerator<Buffer> {
+    for (;;) {
+      const there = this.#available()
+      const buffer = Buffer.allocUnsafeSlow(128 * 1024)
+      const count = fs.readSync(this.#fd, buffer, 0, buffer.length, this.position)
+      this.position += count
+      if (count > 0) yield buffer.subarray(0, count)
+      else if (there.ended) return
+      else await Atomics.waitAsync(this.#progress!, 0, there.seen).value
+    }
+  }
+
+  #available(): { ended: boolean; seen: bigint } {
+    if (this.#progress === undefined) return { ended: true, seen: 0n }
+    const seen = Atomics.load(this.#progress, 0)
+    const ended = (seen & END_BIT) !== 0n
+    if (ended && Atomics.load(this.#progress, 1) === BROKEN) throw invalid('the blob did not arrive whole')
+    return { ended, seen }
+  }
+
+  close(): void {
+    fs.closeSync(this.#fd)
+  }
+}
+
+await confinedTask<ApplyRequest, ApplyResult, BlobReader>(apply, request => new BlobReader(request))

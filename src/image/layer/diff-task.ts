@@ -1,0 +1,37 @@
+/** Looks at a writable layer from a confined worker thread. */
+import { confinedTask, type TaskPort } from '../confined/task.ts'
+import type { Change } from '../snapshots.ts'
+import { fromText } from '../tar/entry.ts'
+import type { WhiteoutStyle } from './apply.ts'
+import { changesTar, lowerStat, overlayChanges, overlayTar, treeChanges, usage } from './diff.ts'
+
+export interface DiffRequest {
+  want: 'usage' | 'changes' | 'tar'
+  /** `plain`: the root holds the whole tree, not only what was written. */
+  style: WhiteoutStyle
+  /** An open folder that holds what is below. Needed but for an overlay's usage and tar. */
+  lower?: number | undefined
+  /** With `plain`: every path below. */
+  lowerPaths?: string[] | undefined
+}
+
+export interface DiffResult {
+  size: number
+  changes: Change[]
+}
+
+function diff(request: DiffRequest, port: TaskPort<DiffResult>): DiffResult {
+  const { want, style, lower = -1, lowerPaths = [] } = request
+  const sink = (bytes: Uint8Array) => port.write(bytes)
+  if (want === 'usage') return { size: usage(), changes: [] }
+  if (want === 'tar' && style === 'overlay') {
+    overlayTar(sink)
+    return { size: 0, changes: [] }
+  }
+  const below = lowerStat(lower)
+  const changes = style === 'overlay' ? overlayChanges(below) : treeChanges(below, lowerPaths.map(fromText))
+  if (want === 'tar') changesTar(sink, changes)
+  return { size: 0, changes }
+}
+
+await confinedTask<DiffRequest, DiffResult>(diff)
