@@ -51,6 +51,7 @@ test(`${ROUNDS} pushes and pulls through a bad network end right or with a clear
       assert.ok(error instanceof GantryError, `${error instanceof Error ? error.stack : error}`)
       assert.ok(error.message.length > 0)
       ended.error++
+      if (process.env['FAULT_LOG']) t.diagnostic(`${round}: ${error.message}`)
     }
     checkStore(path.dirname(to.content.folder), to)
   }
