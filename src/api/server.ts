@@ -109,6 +109,11 @@ function fail(req: http.IncomingMessage, res: http.ServerResponse, error: unknow
     req.socket.destroy()
     return
   }
+  if (!req.complete) {
+    // Nobody will read the rest of the body, which would stand before the next request.
+    res.shouldKeepAlive = false
+    req.resume()
+  }
   sendError(res, status, message)
 }
 
