@@ -6,15 +6,8 @@ import * as path from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import * as linux from '../linux/index.ts'
-import {
-  createLauncher,
-  type ExitRecord,
-  LaunchError,
-  type LaunchPlan,
-  type LaunchRequest,
-  type Task,
-} from './launcher.ts'
-import type { Op } from './plan.ts'
+import { createLauncher, type ExitRecord, LaunchError, type LaunchRequest, type Task } from './launcher.ts'
+import type { LaunchPlan, Op } from './plan.ts'
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: it makes namespaces and mounts'
 
@@ -209,19 +202,9 @@ describe('launcher', { skip }, () => {
     for (const name of ['lower', 'upper', 'work']) fs.mkdirSync(path.join(at, name))
     fs.cpSync(path.join(linux.buildFolder, 'hello'), path.join(at, 'lower/hello'))
     const plan = planOf(['/hello'])
-    plan.init = plan.init.flatMap(op =>
-      op.op === 'rootFs'
-        ? [
-            {
-              op: 'rootFs',
-              type: 'overlay',
-              options: [`lowerdir+=${at}/lower`, `upperdir=${at}/upper`, `workdir=${at}/work`],
-            } as const,
-          ]
-        : root.includes(op) && op.op !== 'propagation'
-          ? []
-          : [op],
-    )
+    const layers = [`lowerdir+=${at}/lower`, `upperdir=${at}/upper`, `workdir=${at}/work`]
+    const overlay: Op = { op: 'rootFs', type: 'overlay', options: layers }
+    plan.init = [root[0]!, overlay, ...plan.init.slice(root.length)]
     const task = await launcher.launch({ id: 'overlay', plan })
     assert.ok(!fs.readFileSync('/proc/self/mountinfo', 'utf8').includes(at))
     await task.start()
@@ -311,6 +294,7 @@ describe('launcher', { skip }, () => {
     const stream = await task.attach({ stdin: true, stdout: true, stderr: true })
     let seen = ''
     stream.on('data', bytes => (seen += bytes))
+    const ended = once(stream, 'end')
     await task.start()
     await until(() => seen.includes('ready\r\n'))
     assert.match(seen, /^30 90\r\n/)
@@ -318,11 +302,14 @@ describe('launcher', { skip }, () => {
     await until(() => seen.includes('got hello\r\n'))
     await task.resize(40, 120)
     assert.equal((await task.wait()).exitCode, 7)
-    await once(stream, 'end')
+    await ended
     assert.match(seen, /40 120\r\n$/)
     await task.delete()
-    const interrupted = await running('sleep 1000', { tty: true, stdin: true })
-    ;(await interrupted.attach({ stdin: true })).write('\x03')
+    const looping = 'trap "exit 130" INT; echo ready; while :; do sleep 0.01; done'
+    const interrupted = await launcher.launch(request(['sh', '-c', looping], { tty: true, stdin: true }))
+    const keyboard = await interrupted.attach({ stdin: true, stdout: true })
+    keyboard.once('data', () => keyboard.write('\x03'))
+    await interrupted.start()
     assert.equal((await interrupted.wait()).exitCode, 130)
     await interrupted.delete()
   })
@@ -578,7 +565,7 @@ describe('launcher', { skip }, () => {
           String.raw`{"log":" é 漢 \u2028\u2029 😀\n","stream":"stdout","attrs":{"a":"b"},T}`,
           String.raw`{"log":"bad \ufffd\ufffd \ufffd\ufffd \ufffd\ufffd\ufffd \ufffd\ufffd\ufffd\ufffd \ufffd\ufffd x\n","stream":"stdout","attrs":{"a":"b"},T}`,
           String.raw`{"log":"trunc \ufffd\ufffd\n","stream":"stdout","attrs":{"a":"b"},T}`,
-          String.raw`{"log":"no newline","stream":"stdout","attrs":{"a":"b"},T}`,
+          '{"log":"no newline","stream":"stdout","attrs":{"a":"b"},T}',
         ],
       )
     })
