@@ -1,7 +1,18 @@
 /** Everything that can be done with containers. `ref` is an id, an unambiguous prefix of one, or a name. */
 import type { Duplex, Readable } from 'node:stream'
-import { notImplemented } from '../errors.ts'
+import { conflict } from '../errors.ts'
 import type { Digest } from '../image/types.ts'
+import { archiveGet, archivePut, archiveStat } from './archive.ts'
+import { attachContainer } from './attach.ts'
+import { commitContainer } from './commit.ts'
+import type { EngineContext } from './context.ts'
+import { Control, type StopOptions } from './control.ts'
+import { createContainer } from './create.ts'
+import { exportContainer } from './export.ts'
+import { inspectContainer } from './inspect.ts'
+import { type ListOptions, listContainers } from './list.ts'
+import { readLogs } from './logs.ts'
+import { type RemoveOptions, Remover } from './remove.ts'
 import type {
   AttachOptions,
   Change,
@@ -18,33 +29,15 @@ import type {
   WaitCondition,
   WaitResult,
 } from './results.ts'
+import { type RunListener, Runner } from './runner.ts'
+import { Statistics } from './stats.ts'
+import { topContainer } from './top.ts'
 import type { ContainerSpec } from './types.ts'
+import { updateContainer } from './update.ts'
 
-const soon = (name: string) => notImplemented(`${name} is not implemented`)
-
-export interface ListOptions {
-  /** Stopped ones too. */
-  all?: boolean
-  /** The newest n, stopped ones too. */
-  limit?: number
-  size?: boolean
-  filters?: Filters
-}
-
-export interface StopOptions {
-  /** Instead of the container's own. */
-  signal?: string
-  /** Seconds; -1 waits for ever. */
-  timeout?: number
-}
-
-export interface RemoveOptions {
-  force?: boolean
-  /** Anonymous volumes too. */
-  volumes?: boolean
-  /** Remove the link `ref` (`/name/alias`), not the container. */
-  link?: boolean
-}
+export type { StopOptions } from './control.ts'
+export type { ListOptions } from './list.ts'
+export type { RemoveOptions } from './remove.ts'
 
 /** A stream of a container. Framed in 8-byte headers unless `tty`. */
 export interface ContainerStream<T> {
@@ -53,126 +46,153 @@ export interface ContainerStream<T> {
 }
 
 export class Containers {
-  async create(_spec: ContainerSpec): Promise<{ id: string; warnings: string[] }> {
-    throw soon('create')
+  readonly #context: EngineContext
+  readonly #control: Control
+  readonly #statistics: Statistics
+  /** For the engine itself: how containers are started and settled, and how they go. */
+  readonly runner: Runner
+  readonly remover: Remover
+
+  constructor(context: EngineContext, onStarted: RunListener['onStarted']) {
+    this.#context = context
+    this.runner = new Runner(context, {
+      onStarted,
+      onAutoRemove: container => this.remover.autoRemove(container),
+    })
+    this.#control = new Control(context, this.runner)
+    this.remover = new Remover(context, this.#control)
+    this.#statistics = new Statistics(context)
   }
 
-  /** Raises notModified where it runs already. `detachKeys` concerns nothing here: it belongs to attach. */
-  async start(_ref: string): Promise<void> {
-    throw soon('start')
+  #get(ref: string) {
+    return this.#context.store.get(ref)
+  }
+
+  create(spec: ContainerSpec): Promise<{ id: string; warnings: string[] }> {
+    return createContainer(this.#context, spec)
+  }
+
+  /** Raises notModified where it runs already. */
+  async start(ref: string): Promise<void> {
+    await this.runner.start(this.#get(ref))
   }
 
   /** Raises notModified where it does not run. */
-  async stop(_ref: string, _options: StopOptions = {}): Promise<void> {
-    throw soon('stop')
+  async stop(ref: string, options: StopOptions = {}): Promise<void> {
+    await this.#control.stop(this.#get(ref), options)
   }
 
-  async restart(_ref: string, _options: StopOptions = {}): Promise<void> {
-    throw soon('restart')
+  async restart(ref: string, options: StopOptions = {}): Promise<void> {
+    await this.#control.restart(this.#get(ref), options)
   }
 
-  /** `signal` is a name or a number; SIGKILL unless told. */
-  async kill(_ref: string, _signal?: string): Promise<void> {
-    throw soon('kill')
+  /** `signal` is a name or a number; SIGKILL unless told, which waits for the end. */
+  async kill(ref: string, signal?: string): Promise<void> {
+    await this.#control.kill(this.#get(ref), ref, signal)
   }
 
-  async pause(_ref: string): Promise<void> {
-    throw soon('pause')
+  async pause(ref: string): Promise<void> {
+    await this.#control.pause(this.#get(ref))
   }
 
-  async unpause(_ref: string): Promise<void> {
-    throw soon('unpause')
+  async unpause(ref: string): Promise<void> {
+    await this.#control.unpause(this.#get(ref))
   }
 
   /**
    * Raises at once (not in the promise) for an unknown container, so that a server can send its headers and then wait.
    * Rejects with the signal's reason when that aborts.
    */
-  wait(_ref: string, _condition: WaitCondition = 'not-running', _signal?: AbortSignal): Promise<WaitResult> {
-    throw soon('wait')
+  wait(ref: string, condition: WaitCondition = 'not-running', signal?: AbortSignal): Promise<WaitResult> {
+    return this.#control.wait(this.#get(ref), condition, signal)
   }
 
-  async rename(_ref: string, _name: string): Promise<void> {
-    throw soon('rename')
+  async rename(ref: string, name: string): Promise<void> {
+    await this.#control.rename(this.#get(ref), name)
   }
 
-  async remove(_ref: string, _options: RemoveOptions = {}): Promise<void> {
-    throw soon('remove')
+  async remove(ref: string, options: RemoveOptions = {}): Promise<void> {
+    await this.remover.remove(this.#get(ref), ref, options)
   }
 
-  async list(_options: ListOptions = {}): Promise<ContainerSummary[]> {
-    throw soon('list')
+  list(options: ListOptions = {}): Promise<ContainerSummary[]> {
+    return listContainers(this.#context, options)
   }
 
-  async inspect(_ref: string, _options: { size?: boolean } = {}): Promise<ContainerDetails> {
-    throw soon('inspect')
+  async inspect(ref: string, options: { size?: boolean } = {}): Promise<ContainerDetails> {
+    return inspectContainer(this.#context, this.#get(ref), options)
   }
 
   /** `psArgs` as `ps` would take them; `-ef` unless told. */
-  async top(_ref: string, _psArgs?: string): Promise<TopResult> {
-    throw soon('top')
+  async top(ref: string, psArgs?: string): Promise<TopResult> {
+    return topContainer(this.#context, this.#get(ref), psArgs)
   }
 
-  async logs(_ref: string, _options: LogOptions = {}): Promise<ContainerStream<Readable>> {
-    throw soon('logs')
+  async logs(ref: string, options: LogOptions = {}): Promise<ContainerStream<Readable>> {
+    const container = this.#get(ref)
+    const stream = await readLogs(this.#context, container, options)
+    return { tty: container.record.config.tty ?? false, stream }
   }
 
   /** Open before start and nothing is lost. The stream ends with the container or by the detach keys. */
-  async attach(_ref: string, _options: AttachOptions = {}): Promise<ContainerStream<Duplex>> {
-    throw soon('attach')
+  async attach(ref: string, options: AttachOptions = {}): Promise<ContainerStream<Duplex>> {
+    return attachContainer(this.#context, this.#get(ref), ref, options)
   }
 
-  async resize(_ref: string, _rows: number, _columns: number): Promise<void> {
-    throw soon('resize')
+  async resize(ref: string, rows: number, columns: number): Promise<void> {
+    const container = this.#get(ref)
+    if (!container.task) throw conflict(`container ${container.id} is not running`)
+    await container.task.resize(rows, columns)
+    this.#context.states.note(container, 'resize', { height: String(rows), width: String(columns) })
   }
 
   /** `docker diff`. */
-  async changes(_ref: string): Promise<Change[]> {
-    throw soon('changes')
+  async changes(ref: string): Promise<Change[]> {
+    return this.#context.snapshots.changes(this.#get(ref).snapshot)
   }
 
   /** The whole file system as a tar. */
-  async export(_ref: string): Promise<Readable> {
-    throw soon('export')
+  async export(ref: string): Promise<Readable> {
+    return exportContainer(this.#context, this.#get(ref))
   }
 
-  async archiveStat(_ref: string, _path: string): Promise<PathStat> {
-    throw soon('archiveStat')
+  async archiveStat(ref: string, path: string): Promise<PathStat> {
+    return archiveStat(this.#context, this.#get(ref), ref, path)
   }
 
-  async archiveGet(_ref: string, _path: string): Promise<{ stat: PathStat; stream: Readable }> {
-    throw soon('archiveGet')
+  async archiveGet(ref: string, path: string): Promise<{ stat: PathStat; stream: Readable }> {
+    return archiveGet(this.#context, this.#get(ref), ref, path)
   }
 
   /** `tar` may be compressed. */
   async archivePut(
-    _ref: string,
-    _path: string,
-    _tar: Readable,
-    _options: { noOverwriteDirNonDir?: boolean; copyUidGid?: boolean } = {},
+    ref: string,
+    path: string,
+    tar: Readable,
+    options: { noOverwriteDirNonDir?: boolean; copyUidGid?: boolean } = {},
   ): Promise<void> {
-    throw soon('archivePut')
+    await archivePut(this.#context, this.#get(ref), ref, path, tar, options)
   }
 
-  async update(_ref: string, _options: UpdateOptions): Promise<{ warnings: string[] }> {
-    throw soon('update')
+  async update(ref: string, options: UpdateOptions): Promise<{ warnings: string[] }> {
+    return updateContainer(this.#context, this.#get(ref), options)
   }
 
-  /** One reading a second while `stream`; else one (with `oneShot`: at once, with empty `precpu`). Raises before the first reading for an unknown container. */
+  /** One reading a second while `stream`; else one (with `oneShot`: at once, with empty `precpu`). */
   async stats(
-    _ref: string,
-    _options: { stream?: boolean; oneShot?: boolean; signal?: AbortSignal } = {},
+    ref: string,
+    options: { stream?: boolean; oneShot?: boolean; signal?: AbortSignal } = {},
   ): Promise<AsyncIterable<StatsSample>> {
-    throw soon('stats')
+    return this.#statistics.read(this.#get(ref), options)
   }
 
   /** Filters: `until`, `label`, `label!`. */
-  async prune(_filters: Filters = {}): Promise<PruneReport> {
-    throw soon('prune')
+  prune(filters: Filters = {}): Promise<PruneReport> {
+    return this.remover.prune(filters)
   }
 
   /** The new image's id. */
-  async commit(_ref: string, _options: CommitOptions = {}): Promise<Digest> {
-    throw soon('commit')
+  async commit(ref: string, options: CommitOptions = {}): Promise<Digest> {
+    return commitContainer(this.#context, this.#get(ref), options)
   }
 }

@@ -4,9 +4,9 @@ import * as fs from 'node:fs'
 import { invalid, notFound } from '../errors.ts'
 import type { ImageRecord } from '../image/image-store.ts'
 import { familiar, parseReference, withDefaultTag } from '../image/reference.ts'
+import { cgroupSupport, detectCgroups } from '../runtime/cgroup/index.ts'
 import { nowText } from './clock.ts'
 import type { EngineContext } from './context.ts'
-import { limitSupport } from './limit-support.ts'
 import { commandOf, mergeConfig } from './merge.ts'
 import { resolveMounts } from './mounts.ts'
 import { generateName, isValidName } from './names.ts'
@@ -122,11 +122,11 @@ function applyHostDefaults({ config }: EngineContext, host: HostSpec): void {
   if (host.networkMode === 'default') host.networkMode = 'bridge'
   host.shmSize ||= config.defaultShmSize ?? 64 * 1024 * 1024
   host.ipcMode ||= config.defaultIpcMode ?? 'private'
-  host.cgroupnsMode ||= config.defaultCgroupnsMode ?? (limitSupport().version === 2 ? 'private' : 'host')
+  host.cgroupnsMode ||= config.defaultCgroupnsMode ?? (detectCgroups().version === 2 ? 'private' : 'host')
   host.runtime ||= config.defaultRuntime ?? 'runc'
   host.restartPolicy ??= { name: 'no', maximumRetryCount: 0 }
   host.restartPolicy.name ||= 'no'
-  if (host.memory && host.memory > 0 && !host.memorySwap && limitSupport().swap)
+  if (host.memory && host.memory > 0 && !host.memorySwap && cgroupSupport().swapLimit)
     host.memorySwap = host.memory * 2
 }
 

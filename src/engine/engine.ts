@@ -1,11 +1,25 @@
 /** The engine: what a program embeds, and what the API serves. */
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import { openStorage } from '../image/storage.ts'
 import { type Logger, silent } from '../logger.ts'
+import { KeyedMutex } from '../mutex.ts'
+import { Networks } from '../network/networks.ts'
+import { createLauncher } from '../runtime/shim-launcher.ts'
+import { Volumes } from '../volume/volumes.ts'
 import type { EngineConfig } from './config.ts'
 import { Containers } from './containers.ts'
+import type { EngineContext } from './context.ts'
 import { Events } from './events.ts'
 import { Execs } from './execs.ts'
+import { HealthChecks } from './health.ts'
 import { Images } from './images.ts'
 import { EngineNetworks } from './networks.ts'
+import { findRuns, Recovery, runningContainers } from './recover.ts'
+import { acquireRoot } from './root-lock.ts'
+import { States } from './state.ts'
+import { storageDriver } from './storage-driver.ts'
+import { ContainerStore } from './store.ts'
 import { System } from './system.ts'
 import { EngineVolumes } from './volumes.ts'
 
@@ -21,26 +35,101 @@ export interface EngineOptions {
 }
 
 export class Engine {
-  readonly containers = new Containers()
-  readonly execs = new Execs()
-  readonly images = new Images()
-  readonly networks = new EngineNetworks()
-  readonly volumes = new EngineVolumes()
-  readonly events = new Events()
-  readonly system = new System()
+  readonly containers: Containers
+  readonly execs: Execs
+  readonly images: Images
+  readonly networks: EngineNetworks
+  readonly volumes: EngineVolumes
+  readonly events: Events
+  readonly system: System
   readonly config: EngineConfig
   readonly logger: Logger
+  /** For rooms above that need the stores themselves: build, registry. */
+  readonly context: EngineContext
+  readonly #closing: AbortController
+  readonly #releaseRoot: () => void
 
-  constructor(options: EngineOptions) {
-    this.config = options.config ?? {}
-    this.logger = options.logger ?? silent
+  private constructor(context: EngineContext, closing: AbortController, releaseRoot: () => void) {
+    this.context = context
+    this.config = context.config
+    this.logger = context.logger
+    this.events = context.events
+    this.#closing = closing
+    this.#releaseRoot = releaseRoot
+    this.execs = new Execs(context)
+    const health = new HealthChecks(context, this.execs)
+    this.containers = new Containers(context, (container, signal) => health.watch(container, signal))
+    this.images = new Images(context)
+    this.networks = new EngineNetworks(context)
+    this.volumes = new EngineVolumes(context)
+    this.system = new System(context, this.containers, this.images, this.volumes)
   }
 
-  /** Opens the roots, adopts what runs there and settles what ended meanwhile. */
+  /** Opens the roots, adopts what runs there, settles what ended meanwhile, and starts what is to run. */
   static async open(options: EngineOptions): Promise<Engine> {
-    return new Engine(options)
+    const { dataRoot, execRoot, config = {}, logger = silent, signal } = options
+    const closing = new AbortController()
+    fs.mkdirSync(dataRoot, { recursive: true, mode: 0o710 })
+    fs.mkdirSync(execRoot, { recursive: true, mode: 0o711 })
+    const releaseRoot = acquireRoot(dataRoot)
+    try {
+      const trash = path.join(dataRoot, 'trash')
+      const store = new ContainerStore(path.join(dataRoot, 'containers'), trash, logger)
+      store.load()
+      const events = new Events()
+      const driver = storageDriver(config)
+      const { images, snapshots } = openStorage({ root: dataRoot, logger, ...(driver && { driver }) })
+      const volumes = new Volumes(path.join(dataRoot, 'volumes'), trash, logger)
+      const launcher = createLauncher({ root: path.join(execRoot, 'containers') })
+      signal?.throwIfAborted()
+      const findings = await findRuns({ store, launcher, logger })
+      const networks = await Networks.open(
+        {
+          dataRoot,
+          execRoot,
+          config,
+          logger,
+          onEvent: (action, id, attributes) => events.emit('network', action, id, attributes),
+          onFilesChanged: (id, files) => {
+            const folder = store.folderOf(id)
+            fs.writeFileSync(path.join(folder, 'hosts'), files.hosts)
+            fs.writeFileSync(path.join(folder, 'resolv.conf'), files.resolvConf)
+          },
+        },
+        runningContainers({ store }, findings),
+      )
+      const context: EngineContext = {
+        dataRoot,
+        execRoot,
+        config,
+        logger,
+        closing: closing.signal,
+        store,
+        states: new States(store, events),
+        events,
+        locks: new KeyedMutex(),
+        images,
+        snapshots,
+        volumes,
+        networks,
+        launcher,
+      }
+      const engine = new Engine(context, closing, releaseRoot)
+      const recovery = new Recovery(context, engine.containers.runner)
+      await recovery.settle(findings)
+      await recovery.resume(engine.containers.remover)
+      return engine
+    } catch (error) {
+      releaseRoot()
+      throw error
+    }
   }
 
   /** Lets go of everything. Containers run on; the next {@link open} finds them. */
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#closing.abort(new Error('the engine is closing'))
+    await this.context.networks.close()
+    for (const container of this.context.store.all()) container.task?.disconnect()
+    this.#releaseRoot()
+  }
 }

@@ -10,6 +10,7 @@ import type { LinuxResources } from '../runtime/spec.ts'
 import { resolveUser } from '../runtime/user.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
+import { environment } from './environment.ts'
 import { linuxResources } from './linux-resources.ts'
 import { cleanPath, parseTmpfsOptions } from './mount-parse.ts'
 import { pathsOf } from './paths.ts'
@@ -38,7 +39,7 @@ export function runtimeRequest(
     id: record.id,
     process: {
       argv: [record.path, ...record.args],
-      env: environment(container, sandbox, home),
+      env: environment(record, { tty: config.tty, linked: sandbox.linkEnv, home }),
       cwd: config.workingDir ? cleanPath(config.workingDir) : '/',
       tty: config.tty ?? false,
       ...(config.tty && host.consoleSize && host.consoleSize[0] > 0 && { consoleSize: host.consoleSize }),
@@ -77,24 +78,6 @@ export function runtimeRequest(
     annotations: host.annotations,
     cgroupPath: cgroupPath(context, record.id, host),
   }
-}
-
-/** Docker's order: PATH and HOSTNAME (and TERM) unless said otherwise, links, then what image and user say; HOME last. */
-function environment({ record }: Container, sandbox: Sandbox, home: string): string[] {
-  const { config } = record
-  const variables = new Map<string, string>()
-  const put = (variable: string): void => {
-    const at = variable.indexOf('=')
-    if (at > 0) variables.set(variable.slice(0, at), variable)
-    else variables.delete(variable)
-  }
-  put('PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin')
-  put(`HOSTNAME=${config.hostname ?? ''}`)
-  if (config.tty) put('TERM=xterm')
-  for (const variable of sandbox.linkEnv) put(variable)
-  for (const variable of config.env ?? []) put(variable)
-  if (!variables.has('HOME')) put(`HOME=${home}`)
-  return [...variables.values()]
 }
 
 /** A mode that is `host`, `container:ID` or one's own. */

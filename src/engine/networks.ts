@@ -1,89 +1,84 @@
-/** Networks, as clients of the engine see them. */
-import { notFound, notImplemented } from '../errors.ts'
+/** Networks, as clients of the engine see them: what {@link file://../network/networks.ts} does, and what a container keeps of it. */
+
+import { conflict } from '../errors.ts'
+import type { NetworkInfo, NetworkSpec } from '../network/types.ts'
+import type { EngineContext } from './context.ts'
+import { networkContainer } from './network-request.ts'
 import type { Filters, PruneReport } from './results.ts'
 import type { EndpointSpec } from './types.ts'
 
-export interface NetworkSpec {
-  name: string
-  driver?: string
-  scope?: string
-  internal?: boolean
-  attachable?: boolean
-  ingress?: boolean
-  configOnly?: boolean
-  configFrom?: string
-  enableIpv4?: boolean
-  enableIpv6?: boolean
-  ipam?: {
-    driver?: string
-    options?: Record<string, string>
-    config: {
-      subnet?: string
-      ipRange?: string
-      gateway?: string
-      auxiliaryAddresses?: Record<string, string>
-    }[]
-  }
-  options?: Record<string, string>
-  labels?: Record<string, string>
-}
-
-export interface NetworkInfo {
-  id: string
-  name: string
-  /** RFC 3339. */
-  created: string
-  scope: string
-  driver: string
-  enableIpv4: boolean
-  enableIpv6: boolean
-  ipam: {
-    driver: string
-    options: Record<string, string> | null
-    config:
-      | { subnet?: string; ipRange?: string; gateway?: string; auxiliaryAddresses?: Record<string, string> }[]
-      | null
-  }
-  internal: boolean
-  attachable: boolean
-  ingress: boolean
-  configFrom: string
-  configOnly: boolean
-  options: Record<string, string>
-  labels: Record<string, string>
-  /** By container id; only those that run. */
-  containers: Record<
-    string,
-    { name: string; endpointId: string; macAddress: string; ipv4Address: string; ipv6Address: string }
-  >
-}
+export type { NetworkInfo, NetworkSpec } from '../network/types.ts'
 
 export class EngineNetworks {
-  async create(_spec: NetworkSpec): Promise<{ id: string; warning: string }> {
-    throw notImplemented('network create is not implemented')
+  readonly #context: EngineContext
+
+  constructor(context: EngineContext) {
+    this.#context = context
   }
 
-  async list(_filters: Filters = {}): Promise<NetworkInfo[]> {
-    return []
+  create(spec: NetworkSpec): Promise<{ id: string; warning: string }> {
+    return this.#context.networks.create(spec)
+  }
+
+  async list(filters: Filters = {}): Promise<NetworkInfo[]> {
+    return this.#context.networks.list(filters)
   }
 
   async inspect(ref: string): Promise<NetworkInfo> {
-    throw notFound(`network ${ref} not found`)
+    return this.#context.networks.inspect(ref)
   }
 
-  async remove(ref: string): Promise<void> {
-    throw notFound(`network ${ref} not found`)
+  remove(ref: string): Promise<void> {
+    return this.#context.networks.remove(ref)
   }
 
-  async prune(_filters: Filters = {}): Promise<PruneReport> {
-    return { deleted: [], spaceReclaimed: 0 }
+  async prune(filters: Filters = {}): Promise<PruneReport> {
+    return { deleted: await this.#context.networks.prune(filters), spaceReclaimed: 0 }
   }
 
-  async connect(ref: string, _container: string, _endpoint: EndpointSpec = {}): Promise<void> {
-    throw notFound(`network ${ref} not found`)
+  async connect(ref: string, containerRef: string, endpoint: EndpointSpec = {}): Promise<void> {
+    const { store, locks, networks } = this.#context
+    const container = store.get(containerRef)
+    await locks.run(container.id, async () => {
+      const { record } = container
+      if (record.state.status === 'removing' || record.state.status === 'dead') {
+        throw conflict(
+          `container ${container.id} is marked for removal and cannot be connected or disconnected to the network ${ref}`,
+        )
+      }
+      if (record.host.networkMode?.startsWith('container:')) {
+        throw conflict(
+          'container sharing network namespace with another container or host cannot be connected to any other network',
+        )
+      }
+      const running = container.task !== undefined
+      const { network, endpoint: kept } = await networks.connect(
+        ref,
+        networkContainer(this.#context, record),
+        endpoint,
+        running,
+      )
+      record.networks = { ...record.networks, [network]: kept }
+      store.write(record, true)
+    })
   }
 
-  async disconnect(ref: string, _container: string, _force = false): Promise<void> {
-    throw notFound(`network ${ref} not found`)
+  async disconnect(ref: string, containerRef: string, force = false): Promise<void> {
+    const { store, locks, networks } = this.#context
+    const container = store.get(containerRef)
+    await locks.run(container.id, async () => {
+      const { record } = container
+      const running = container.task !== undefined
+      const network = await networks.disconnect(ref, networkContainer(this.#context, record), {
+        running,
+        force,
+      })
+      const { [network]: _gone, ...rest } = record.networks
+      record.networks = rest
+      if (record.host.networkMode === network && Object.keys(rest).length === 0) {
+        record.host.networkMode = 'none'
+      }
+      store.write(record, true)
+    })
   }
 }

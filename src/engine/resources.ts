@@ -1,7 +1,7 @@
 /** Limits: what may be asked of this host, in Docker's words (moby daemon/daemon_unix.go, verifyPlatformContainerResources). */
 import { cpus, totalmem } from 'node:os'
 import { invalid } from '../errors.ts'
-import { limitSupport } from './limit-support.ts'
+import { cgroupSupport } from '../runtime/cgroup/index.ts'
 import type { HostSpec, Resources } from './types.ts'
 
 const MINIMUM_MEMORY = 6 * 1024 * 1024
@@ -15,8 +15,8 @@ export function checkResources(resources: HostSpec, current: Resources = {}): st
   checkCpuset('cpus', 'CPUs', resources.cpusetCpus, `0${cpuCount > 1 ? `-${cpuCount - 1}` : ''}`)
   checkCpuset('mems', 'memory nodes', resources.cpusetMems, '0')
   checkBlockIo(resources, warnings)
-  const support = limitSupport()
-  if (resources.pidsLimit && resources.pidsLimit > 0 && !support.pids) {
+  const support = cgroupSupport()
+  if (resources.pidsLimit && resources.pidsLimit > 0 && !support.pidsLimit) {
     warnings.push(
       'Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.',
     )
@@ -26,20 +26,20 @@ export function checkResources(resources: HostSpec, current: Resources = {}): st
 }
 
 function checkMemory(resources: Resources, current: Resources, warnings: string[]): void {
-  const support = limitSupport()
+  const support = cgroupSupport()
   const memory = resources.memory ?? 0
   const swap = resources.memorySwap ?? 0
   const reservation = resources.memoryReservation ?? 0
   const swappiness = resources.memorySwappiness
   if (memory !== 0 && memory < MINIMUM_MEMORY) throw invalid('Minimum memory limit allowed is 6MB')
-  if (memory > 0 && !support.memory) {
+  if (memory > 0 && !support.memoryLimit) {
     warnings.push(
       'Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.',
     )
     resources.memory = 0
     resources.memorySwap = -1
   }
-  if (memory > 0 && swap !== -1 && !support.swap) {
+  if (memory > 0 && swap !== -1 && !support.swapLimit) {
     warnings.push(
       'Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.',
     )
@@ -55,7 +55,7 @@ function checkMemory(resources: Resources, current: Resources, warnings: string[
     if (swappiness < 0 || swappiness > 100) {
       throw invalid(`Invalid value: ${swappiness}, valid memory swappiness range is 0-100`)
     }
-    if (!support.swappiness) {
+    if (!support.memorySwappiness) {
       warnings.push(
         'Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.',
       )
@@ -81,7 +81,7 @@ function checkMemory(resources: Resources, current: Resources, warnings: string[
 }
 
 function checkCpu(resources: Resources, warnings: string[]): void {
-  const support = limitSupport()
+  const support = cgroupSupport()
   const nano = resources.nanoCpus ?? 0
   if (nano !== 0) {
     if (resources.cpuPeriod) throw invalid('Conflicting options: Nano CPUs and CPU Period cannot both be set')
@@ -91,7 +91,7 @@ function checkCpu(resources: Resources, warnings: string[]): void {
         `range of CPUs is from 0.01 to ${cpuCount.toFixed(2)}, as there are only ${cpuCount} CPUs available`,
       )
     }
-    if (!support.cpuQuota) {
+    if (!support.cpuCfs) {
       throw invalid(
         'NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted',
       )
@@ -144,14 +144,14 @@ function parseCpuset(text: string): Set<number> | undefined {
 }
 
 const THROTTLES = [
-  ['blkioDeviceReadBps', 'BPS Block I/O read'],
-  ['blkioDeviceWriteBps', 'BPS Block I/O write'],
-  ['blkioDeviceReadIops', 'IOPS Block read'],
-  ['blkioDeviceWriteIops', 'IOPS Block I/O write'],
+  ['blkioDeviceReadBps', 'blkioReadBps', 'BPS Block I/O read'],
+  ['blkioDeviceWriteBps', 'blkioWriteBps', 'BPS Block I/O write'],
+  ['blkioDeviceReadIops', 'blkioReadIops', 'IOPS Block read'],
+  ['blkioDeviceWriteIops', 'blkioWriteIops', 'IOPS Block I/O write'],
 ] as const
 
 function checkBlockIo(resources: Resources, warnings: string[]): void {
-  const support = limitSupport()
+  const support = cgroupSupport()
   const weight = resources.blkioWeight ?? 0
   if (weight && !support.blkioWeight) {
     warnings.push(
@@ -167,8 +167,8 @@ function checkBlockIo(resources: Resources, warnings: string[]): void {
     )
     delete resources.blkioWeightDevice
   }
-  for (const [key, label] of THROTTLES) {
-    if (resources[key]?.length && !support.blkioThrottle) {
+  for (const [key, supported, label] of THROTTLES) {
+    if (resources[key]?.length && !support[supported]) {
       warnings.push(
         `Your kernel does not support ${label} limit or the cgroup is not mounted. ${label} limit discarded.`,
       )

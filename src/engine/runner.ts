@@ -69,8 +69,12 @@ export class Runner {
     await container.cleanup
     let task: Task | undefined
     try {
-      const { sandbox, plan, fds } = await this.#prepare(container)
-      task = await this.#context.launcher.launch({ id: record.id, plan, fds })
+      const { sandbox, plan, fds, release } = await this.#prepare(container)
+      try {
+        task = await this.#context.launcher.launch({ id: record.id, plan, fds })
+      } finally {
+        release()
+      }
       if (sandbox) this.#context.networks.started(record.id, task.pid)
       container.task = task
       for (const attachment of container.waitingAttachments) await attachment.connect(task)
@@ -286,7 +290,8 @@ export class Runner {
   }
 }
 
-const NO_SANDBOX: Sandbox = {
+/** Of a container that has none of its own. */
+export const NO_SANDBOX: Sandbox = {
   id: '',
   key: '',
   netnsFd: undefined,
@@ -321,7 +326,7 @@ function logTarget(container: Container): LogTarget | undefined {
   const limits = logLimits(config)
   const attrs = logAttributes(record)
   return {
-    format: config.type as 'json-file' | 'local',
+    format: config.type === 'local' ? 'local' : 'jsonFile',
     path: record.logPath,
     maxSize: Math.max(0, limits.maxSize),
     maxFiles: limits.maxFile,

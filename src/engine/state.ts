@@ -134,6 +134,12 @@ export class States {
     this.#change(container, { manuallyStopped: true }, policy !== 'no' && policy !== '')
   }
 
+  /** Limits or restart policy changed. */
+  updated(container: Container): void {
+    this.#store.write(container.record, true)
+    this.#tell(container, 'update')
+  }
+
   stopped(container: Container): void {
     this.#tell(container, 'stop')
   }

@@ -97,6 +97,8 @@ export interface Task {
   exec(request: ExecRequest): Promise<ExecTask>
   /** Resolves when the exit record is on disk. May be called any number of times. */
   wait(): Promise<ExitRecord>
+  /** Let go of it: shim and container live on, and nothing here settles any more. For an engine that closes in a process that stays. */
+  disconnect(): void
   /** See the life above. Resolves when neither shim nor folder are there. */
   delete(): Promise<void>
 }

@@ -27,6 +27,7 @@ export class ShimTask implements Task {
   readonly #exit = Promise.withResolvers<ExitRecord>()
   #exited = false
   #gone = false
+  #released = false
 
   constructor(id: string, folder: string, socket: Socket) {
     this.id = id
@@ -111,6 +112,12 @@ export class ShimTask implements Task {
     return this.#exit.promise
   }
 
+  disconnect(): void {
+    this.#released = true
+    this.#connection.destroy()
+    this.#socketPath.close()
+  }
+
   async delete(): Promise<void> {
     if (!this.#gone) this.#connection.quit()
     await this.left
@@ -136,6 +143,7 @@ export class ShimTask implements Task {
   /** The shim has left. Without a word of the exit it was killed, or the launch had failed. */
   #onClosed(): void {
     this.#gone = true
+    if (this.#released) return
     const now: ExitStatus = { exitCode: 137, signal: 9, exitedAt: new Date().toISOString() }
     for (const exec of this.#execs.values()) exec.settle(now)
     this.#execs.clear()
