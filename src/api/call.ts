@@ -10,7 +10,7 @@ import type { Query } from './query.ts'
 /** A connection that became a plain stream of bytes in both directions. */
 export interface Upgraded {
   socket: Socket
-  /** Bytes that came with the head of the request; the body first, if it has one. */
+  /** Bytes of the stream that came with the request. Its body is not among them. */
   head: Buffer
 }
 
@@ -63,22 +63,9 @@ export class Call {
   /** The request's JSON document. Raises `invalid` as Docker does; undefined for no body where that is `optional`. */
   async body(options: { optional?: boolean } = {}): Promise<unknown> {
     checkJsonType(this.req)
-    const bytes = this.#upgraded ? await this.#bodyOfUpgraded(this.#upgraded) : await readBody(this.req)
+    const bytes = await readBody(this.req)
     if (options.optional && bytes.length === 0) return undefined
     return parseJson(bytes)
-  }
-
-  /** After an upgrade Node leaves the body to us: `content-length` bytes before the stream begins. */
-  async #bodyOfUpgraded(upgraded: Upgraded): Promise<Buffer> {
-    const length = Number(this.req.headers['content-length'] ?? 0)
-    while (upgraded.head.length < length) {
-      const more = (await nextChunk(upgraded.socket)) as Buffer | null
-      if (!more) break
-      upgraded.head = Buffer.concat([upgraded.head, more])
-    }
-    const body = upgraded.head.subarray(0, length)
-    upgraded.head = upgraded.head.subarray(length)
-    return body
   }
 
   json(status: number, value: unknown): void {
@@ -133,17 +120,4 @@ export class Call {
     upgraded.socket.setTimeout(0)
     return upgraded
   }
-}
-
-function nextChunk(socket: Socket): Promise<Buffer | null> {
-  return new Promise(resolve => {
-    const settle = (chunk: Buffer | null) => {
-      socket.off('data', onData).off('end', onEnd).off('close', onEnd)
-      socket.pause()
-      resolve(chunk)
-    }
-    const onData = (chunk: Buffer) => settle(chunk)
-    const onEnd = () => settle(null)
-    socket.on('data', onData).on('end', onEnd).on('close', onEnd)
-  })
 }
