@@ -33,7 +33,8 @@ export type Output =
     }
   /** Files, without the layers: `open` is given a tar of them. */
   | { type: 'local'; open: () => Promise<OutputFolder> }
-  | { type: 'tar' | 'oci' | 'docker'; names: string[]; open: () => Promise<NodeJS.WritableStream> }
+  | { type: 'tar'; open: () => Promise<NodeJS.WritableStream> }
+  | { type: 'oci' | 'docker'; names: string[]; open: () => Promise<NodeJS.WritableStream> }
   /** Only fill the cache. */
   | { type: 'none' }
 
@@ -86,8 +87,15 @@ export interface BuildRequest {
   secret?: BuildSession['secret']
   ssh?: BuildSession['ssh']
   auth?: (host: string) => Promise<RegistryAuth | undefined>
-  /** Told the text and the result of each step, for the classic stream. */
-  onPlan?: (plan: { names: string[] }) => void
+  /** Told what the plan is, before it is solved: the classic stream shows instructions. */
+  onPlan?: (steps: PlannedStep[]) => void
+}
+
+/** One instruction, and the vertex that it leads to. */
+export interface PlannedStep {
+  text: string
+  /** Absent where it only changed the config. */
+  vertex?: Digest
 }
 
 export interface BuildResult {

@@ -8,6 +8,7 @@ import type { Digest, ImageConfig, Platform } from '../../image/types.ts'
 import { DockerfileError } from '../dockerfile/errors.ts'
 import { expandWord } from '../dockerfile/expand.ts'
 import type { Dockerfile } from '../dockerfile/parse.ts'
+import type { PlannedStep } from '../request.ts'
 import type { ExecLimits, Vertex } from './ops.ts'
 import { vertex } from './ops.ts'
 import { formatPlatform, hostPlatform, parsePlatform, platformArgs } from './platform.ts'
@@ -61,6 +62,8 @@ export interface Converted {
   vertex: Vertex | undefined
   config: ImageConfig
   platform: Platform
+  /** Every instruction of the needed stages, in order. */
+  steps: PlannedStep[]
 }
 
 /** Proxy variables: given to steps when the client sends them, never kept. */
@@ -89,7 +92,13 @@ export async function convert(options: ConvertOptions): Promise<Converted> {
     done.set(stage, builder)
   }
   const built = done.get(goal)!
-  return { vertex: built.state, config: built.finish(options.labels), platform: built.platform ?? platform }
+  const steps = [...done.values()].sort((a, b) => a.named.index - b.named.index).flatMap(one => one.steps)
+  return {
+    vertex: built.state,
+    config: built.finish(options.labels),
+    platform: built.platform ?? platform,
+    steps,
+  }
 }
 
 /** Every base image is asked for at once, before the first stage is planned. */

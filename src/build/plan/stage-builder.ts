@@ -6,6 +6,7 @@ import { expandWord, type Lookup, splitWords } from '../dockerfile/expand.ts'
 import type { Instruction, KeyValue } from '../dockerfile/instructions.ts'
 import { splitInstructions } from '../dockerfile/lines.ts'
 import { parseInstruction } from '../dockerfile/parse.ts'
+import type { PlannedStep } from '../request.ts'
 import { applyInstruction } from './apply.ts'
 import { type ConvertOptions, imageVertex, type ResolvedImage, stagePlatform } from './convert.ts'
 import { HISTORY_COMMENT } from './history.ts'
@@ -36,6 +37,8 @@ export class StageBuilder {
   /** Arguments that the stage declared, in order. */
   readonly args: KeyValue[] = []
   cmdSet = false
+  /** What was done, for people. */
+  readonly steps: PlannedStep[] = []
   readonly ignoreCache: boolean
   readonly #context: StageContext
   #step = 0
@@ -110,14 +113,22 @@ export class StageBuilder {
   }
 
   async run(): Promise<void> {
+    this.#note(this.named.stage.from.original)
     for (const instruction of [...this.#onbuild, ...this.named.stage.instructions]) {
       try {
+        const before = this.state
         await applyInstruction(this, instruction)
+        this.#note(instruction.original, before)
       } catch (error) {
         if (error instanceof DockerfileError || !(error instanceof GantryError)) throw error
         throw new DockerfileError(messageOf(error), instruction.range, { cause: error })
       }
     }
+  }
+
+  #note(text: string, before?: Vertex): void {
+    const changed = this.state && this.state.digest !== before?.digest
+    this.steps.push({ text, ...(changed && { vertex: this.state!.digest }) })
   }
 
   /** The image's config, with the labels of the command line over it. */

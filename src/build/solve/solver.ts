@@ -19,6 +19,7 @@ import {
 } from '../plan/ops.ts'
 import type { CacheMounts } from './cache-mounts.ts'
 import type { Selection } from './checksum.ts'
+import { noteFailure } from './failures.ts'
 import type { FilePool } from './file-pool.ts'
 import type { Layers } from './layers.ts'
 import { type CacheRecord, type Records, rootOf } from './records.ts'
@@ -167,6 +168,7 @@ export class Solving {
       watch.done()
       return result
     } catch (error) {
+      noteFailure(error, vertex)
       watch.failed(error)
       throw error
     }

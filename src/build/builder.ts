@@ -1,0 +1,384 @@
+/**
+ * The builder: one object for every door. A build goes through three rooms: the Dockerfile is read ({@link file://./dockerfile/}),
+ * planned as a graph ({@link file://./plan/}) and solved ({@link file://./solve/}); then its outputs are written.
+ */
+import { randomBytes } from 'node:crypto'
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import { GantryError, invalid, messageOf } from '../errors.ts'
+import type { ImageStore } from '../image/image-store.ts'
+import type { Snapshots } from '../image/snapshots.ts'
+import type { Platform } from '../image/types.ts'
+import { type Logger, silent } from '../logger.ts'
+import { Contexts } from './contexts.ts'
+import { type Definition, loadDefinition } from './definition.ts'
+import { checkDockerfile } from './dockerfile/checks.ts'
+import { DockerfileError } from './dockerfile/errors.ts'
+import type { ExportContext } from './export/image.ts'
+import { writeOutputs } from './export/outputs.ts'
+import { BuildHistory } from './history.ts'
+import { type Converted, convert } from './plan/convert.ts'
+import { flatten, type Vertex } from './plan/ops.ts'
+import { formatPlatform, hostPlatform } from './plan/platform.ts'
+import type { BuildRequest, BuildResult } from './request.ts'
+import { CacheMounts } from './solve/cache-mounts.ts'
+import { failedVertex } from './solve/failures.ts'
+import { FilePool } from './solve/file-pool.ts'
+import { Layers } from './solve/layers.ts'
+import type { OnProgress } from './solve/progress.ts'
+import { Records } from './solve/records.ts'
+import type { BuildSession, LocalFolder } from './solve/session.ts'
+import { Solver } from './solve/solver.ts'
+import type { StepExecutor } from './solve/step.ts'
+import { fetchGit } from './sources/git.ts'
+import { fetchHttp } from './sources/http.ts'
+import { ImageSource, type Puller } from './sources/images.ts'
+import { Steps } from './steps.ts'
+import { BuildCache } from './usage.ts'
+
+export interface BuilderOptions {
+  /** The builder keeps `build/` in it. Survives a reboot. */
+  dataRoot: string
+  images: ImageStore
+  snapshots: Snapshots
+  executor: StepExecutor
+  registries?: Puller & { push?(reference: string, options?: object): Promise<unknown> }
+  logger?: Logger
+  /** Steps that may run at once; 4. */
+  parallelism?: number
+}
+
+/** Files of the host that say which foreign platforms have an interpreter. */
+const BINFMT = '/proc/sys/fs/binfmt_misc'
+
+export class Builder {
+  readonly history: BuildHistory
+  readonly cache: BuildCache
+  readonly #options: BuilderOptions
+  readonly #files = new FilePool()
+  readonly #layers: Layers
+  readonly #records: Records
+  readonly #solver: Solver
+  readonly #contexts: Contexts
+  readonly #images: ImageSource
+  readonly #export: ExportContext
+  readonly #scratch: string
+  readonly #running = new Map<string, AbortController>()
+
+  /** Opens the cache and sweeps what a crash left. */
+  constructor(options: BuilderOptions) {
+    this.#options = options
+    const root = path.join(options.dataRoot, 'build')
+    fs.mkdirSync(root, { recursive: true, mode: 0o700 })
+    this.#scratch = path.join(root, 'tmp')
+    fs.rmSync(this.#scratch, { recursive: true, force: true })
+    fs.mkdirSync(this.#scratch, { mode: 0o700 })
+    this.#layers = new Layers(root, options.snapshots)
+    this.#records = new Records(root, layer => this.#layers.has(layer))
+    const needed = this.#records.layersNeeded()
+    for (const layer of this.#layers.list()) if (!needed.has(layer)) this.#layers.remove(layer)
+    this.#contexts = new Contexts(root, this.#files)
+    this.#images = new ImageSource(options.images, options.registries)
+    const caches = new CacheMounts(root)
+    this.history = new BuildHistory(root)
+    this.cache = new BuildCache({ layers: this.#layers, records: this.#records, files: this.#files, caches })
+    this.#export = {
+      content: options.images.content,
+      layers: this.#layers,
+      files: this.#files,
+      tars: new Map(),
+    }
+    this.#solver = new Solver({
+      layers: this.#layers,
+      records: this.#records,
+      files: this.#files,
+      executor: options.executor,
+      caches,
+      parallelism: options.parallelism ?? 4,
+      sources: {
+        image: (op, session) =>
+          this.#images.base({ ...op, auth: async () => undefined, signal: session.signal }),
+        git: (op, session) => fetchGit(op, this.#scratch, session.signal),
+        http: (op, session) => fetchHttp(op, this.#scratch, session.signal),
+      },
+    })
+  }
+
+  /** Stop a running build by its id; `false` where there is none. */
+  cancel(id: string): boolean {
+    const controller = this.#running.get(id)
+    controller?.abort(new GantryError('invalid', 'context canceled'))
+    return controller !== undefined
+  }
+
+  async close(): Promise<void> {
+    for (const id of this.#running.keys()) this.cancel(id)
+    await this.#files.close()
+  }
+
+  /** Build. Rejects with a {@link DockerfileError} for what is wrong in the file, with an `ExitError` for a failed command. */
+  async build(request: BuildRequest): Promise<BuildResult> {
+    const id = request.id ?? randomBytes(12).toString('hex')
+    const controller = new AbortController()
+    const onAbort = () => controller.abort(request.signal?.reason)
+    request.signal?.addEventListener('abort', onAbort, { once: true })
+    if (request.signal?.aborted) onAbort()
+    this.#running.set(id, controller)
+    const entry = this.history.begin(id, request)
+    const onProgress: OnProgress = event => {
+      entry.progress(event)
+      request.onProgress?.(event)
+    }
+    try {
+      const result = await new Build(this.#parts(), id, request, controller.signal, onProgress).run()
+      entry.completed(result)
+      return result
+    } catch (error) {
+      const reason = controller.signal.aborted ? canceled(controller.signal.reason) : error
+      entry.failed(reason)
+      throw reason
+    } finally {
+      request.signal?.removeEventListener('abort', onAbort)
+      this.#running.delete(id)
+      this.#afterBuild()
+    }
+  }
+
+  #parts(): BuildParts {
+    return {
+      options: this.#options,
+      contexts: this.#contexts,
+      layers: this.#layers,
+      solver: this.#solver,
+      images: this.#images,
+      exporting: this.#export,
+      scratch: this.#scratch,
+    }
+  }
+
+  #flushing = false
+
+  /** Bring the cache to the disk when nothing runs, without making anybody wait. */
+  #afterBuild(): void {
+    if (this.#running.size > 0 || this.#flushing) return
+    this.#flushing = true
+    const logger = this.#options.logger ?? silent
+    this.#records
+      .flush()
+      .catch(error => logger.warn('build cache not synced', { error: messageOf(error) }))
+      .finally(() => {
+        this.#flushing = false
+      })
+  }
+}
+
+function canceled(reason: unknown): Error {
+  return reason instanceof GantryError
+    ? reason
+    : new GantryError('invalid', 'context canceled', { cause: reason })
+}
+
+export interface BuildParts {
+  options: BuilderOptions
+  contexts: Contexts
+  layers: Layers
+  solver: Solver
+  images: ImageSource
+  exporting: ExportContext
+  scratch: string
+}
+
+/** One build, from its request to its result. */
+class Build {
+  readonly #parts: BuildParts
+  readonly #id: string
+  readonly #request: BuildRequest
+  readonly #signal: AbortSignal
+  readonly #onProgress: OnProgress
+  readonly #steps: Steps
+  readonly #locals = new Map<string, LocalFolder>()
+  readonly #resolved = new Map<string, ReturnType<ImageSource['resolve']>>()
+
+  constructor(
+    parts: BuildParts,
+    id: string,
+    request: BuildRequest,
+    signal: AbortSignal,
+    onProgress: OnProgress,
+  ) {
+    this.#parts = parts
+    this.#id = id
+    this.#request = request
+    this.#signal = signal
+    this.#onProgress = onProgress
+    this.#steps = new Steps(onProgress, id)
+  }
+
+  get #epoch(): number | undefined {
+    const { epoch, buildArgs } = this.#request
+    const written = buildArgs?.['SOURCE_DATE_EPOCH']
+    if (epoch !== undefined || !written) return epoch
+    if (!/^\d+$/.test(written)) throw invalid(`invalid SOURCE_DATE_EPOCH: ${written}`)
+    return Number(written)
+  }
+
+  async run(): Promise<BuildResult> {
+    const session = this.#session()
+    const solving = this.#parts.solver.begin(session)
+    let definition: Definition | undefined
+    try {
+      definition = await loadDefinition({
+        request: this.#request,
+        contexts: this.#parts.contexts,
+        layers: this.#parts.layers,
+        solving,
+        steps: this.#steps,
+        signal: this.#signal,
+        locals: this.#locals,
+        fromClient: (name, paths) => this.#fromClient(name, paths),
+        scratch: this.#parts.scratch,
+      })
+      const warnings = checkDockerfile(definition.dockerfile, {
+        args: this.#request.buildArgs ?? {},
+        target: this.#request.target,
+      })
+      if (this.#request.check) return { id: this.#id, images: [], warnings, metadata: {} }
+      this.#tellWarnings(definition, warnings)
+      const converted = await this.#convert(definition)
+      const roots = converted.flatMap(one => one.vertex ?? [])
+      const vertices = flatten(roots)
+      this.#request.onPlan?.(converted.flatMap(one => one.steps))
+      for (const vertex of vertices) checkRunnable(vertex)
+      solving.announce(vertices)
+      const solved = await Promise.all(
+        converted.map(async one => ({ converted: one, root: await solving.root(one.vertex) })),
+      )
+      const result = await writeOutputs({
+        ...this.#parts,
+        request: this.#request,
+        steps: this.#steps,
+        signal: this.#signal,
+        epoch: this.#epoch,
+        solved,
+      })
+      return { id: this.#id, warnings, ...result }
+    } catch (error) {
+      if (definition) attachSource(error, definition)
+      throw error
+    } finally {
+      solving.release()
+      for (const folder of this.#locals.values()) folder.release()
+    }
+  }
+
+  #session(): BuildSession {
+    const { request, signal, epoch } = { request: this.#request, signal: this.#signal, epoch: this.#epoch }
+    return {
+      signal,
+      onProgress: this.#onProgress,
+      ...(epoch !== undefined && { epoch }),
+      local: async wanted => {
+        const known = this.#locals.get(wanted.name)
+        if (known) return { path: known.path, release() {} }
+        if (!request.local) throw invalid(`no local sources enabled for ${wanted.name}`)
+        return request.local(wanted)
+      },
+      secret: async id => request.secret?.(id),
+      ssh: async id => request.ssh?.(id),
+    }
+  }
+
+  #fromClient(name: string, paths?: string[]): Promise<LocalFolder> {
+    const { local } = this.#request
+    if (!local) throw invalid(`no local sources enabled for ${name}`)
+    return local({ name, exclude: [], ...(paths && { paths }), signal: this.#signal, onProgress() {} })
+  }
+
+  async #convert(definition: Definition): Promise<Converted[]> {
+    const request = this.#request
+    const platforms = request.platforms?.length ? request.platforms : [hostPlatform]
+    const epoch = this.#epoch
+    const now = new Date().toISOString()
+    const { dockerfile, context, contexts } = definition
+    return Promise.all(
+      platforms.map(platform =>
+        convert({
+          dockerfile,
+          context,
+          contexts,
+          ...(request.target !== undefined && { target: request.target }),
+          args: request.buildArgs ?? {},
+          labels: request.labels ?? {},
+          platform,
+          multiPlatform: platforms.length > 1,
+          noCache: request.noCache || new Set(request.noCacheFilter ?? []),
+          pull: request.pull ?? false,
+          network: request.network ?? 'default',
+          extraHosts: request.extraHosts ?? [],
+          ulimits: request.ulimits ?? [],
+          ...(request.shmSize && { shmSize: request.shmSize }),
+          ...(request.cgroupParent && { cgroupParent: request.cgroupParent }),
+          ...(request.hostname && { hostname: request.hostname }),
+          ...(request.limits && { limits: request.limits }),
+          ...(epoch !== undefined && { epoch }),
+          now,
+          resolveImage: (ref, wanted) => this.#resolve(ref, wanted),
+        }),
+      ),
+    )
+  }
+
+  #resolve(ref: string, platform: Platform): ReturnType<ImageSource['resolve']> {
+    const key = `${ref} ${formatPlatform(platform)}`
+    const known = this.#resolved.get(key)
+    if (known) return known
+    const { pull = false, auth = async () => undefined } = this.#request
+    const found = this.#steps.run(`[internal] load metadata for ${canonicalText(ref)}`, () =>
+      this.#parts.images.resolve({ ref, platform, pull, auth, signal: this.#signal }),
+    )
+    this.#resolved.set(key, found)
+    return found
+  }
+
+  #tellWarnings(definition: Definition, warnings: BuildResult['warnings']): void {
+    for (const { rule, detail, description, url, range } of warnings) {
+      this.#onProgress({
+        type: 'warning',
+        vertex: `sha256:${'0'.repeat(64)}`,
+        level: 1,
+        short: `${rule}: ${detail} (line ${range.start})`,
+        detail: [description],
+        url,
+        file: definition.filename,
+        source: definition.dockerfile.text,
+        ranges: [range],
+      })
+    }
+  }
+}
+
+/** The file's name and text, for whoever shows an excerpt. */
+function attachSource(error: unknown, { filename, dockerfile }: Definition): void {
+  if (!(error instanceof Error)) return
+  const range = failedVertex(error)?.range
+  Object.assign(error, { filename, source: dockerfile.text, ...(range && !('range' in error) && { range }) })
+}
+
+/** A step of a foreign platform needs an interpreter on this host. */
+function checkRunnable({ op, platform, range }: Vertex): void {
+  if (op.kind !== 'exec' || !platform || platform.architecture === hostPlatform.architecture) return
+  const names: Record<string, string> = { amd64: 'x86_64', arm64: 'aarch64', '386': 'i386' }
+  const name = names[platform.architecture] ?? platform.architecture
+  if (fs.existsSync(path.join(BINFMT, `qemu-${name}`))) return
+  throw new DockerfileError(
+    `cannot run ${formatPlatform(platform)} here: this host has no binfmt_misc interpreter for it (qemu-${name})`,
+    range,
+  )
+}
+
+function canonicalText(ref: string): string {
+  if (ref.includes('/') && /[.:]/.test(ref.split('/')[0]!)) return withTag(ref)
+  return withTag(ref.includes('/') ? `docker.io/${ref}` : `docker.io/library/${ref}`)
+}
+
+const withTag = (ref: string): string => (/[:@][^/]*$/.test(ref) ? ref : `${ref}:latest`)

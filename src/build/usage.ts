@@ -1,0 +1,149 @@
+/** What the cache holds, and making it smaller: `docker builder du`, `docker builder prune`. */
+import { invalid } from '../errors.ts'
+import { parseDuration } from './dockerfile/duration.ts'
+import type { CacheMounts } from './solve/cache-mounts.ts'
+import type { FilePool } from './solve/file-pool.ts'
+import type { Layers } from './solve/layers.ts'
+import type { CacheRecord, Records } from './solve/records.ts'
+
+export interface UsageRecord {
+  id: string
+  parents: string[]
+  type: string
+  description: string
+  inUse: boolean
+  shared: boolean
+  mutable: boolean
+  /** Bytes. */
+  size: number
+  /** Milliseconds since 1970. */
+  createdAt: number
+  lastUsedAt: number
+  usageCount: number
+}
+
+export interface PruneOptions {
+  /** Everything, not only what no image was built from. */
+  all?: boolean
+  /** As the API's: `id=…`, `type=…`, `until=24h`, `unused-for=…`, `inuse`, `shared`, `private`, `mutable`, `immutable`. */
+  filters?: Record<string, string[]>
+  /** Milliseconds: what was used since is kept. */
+  keepDuration?: number
+  /** Bytes to keep. */
+  keepBytes?: number
+}
+
+interface CacheParts {
+  layers: Layers
+  records: Records
+  files: FilePool
+  caches: CacheMounts
+}
+
+export class BuildCache {
+  readonly #parts: CacheParts
+
+  constructor(parts: CacheParts) {
+    this.#parts = parts
+  }
+
+  async list(filters: Record<string, string[]> = {}): Promise<UsageRecord[]> {
+    const { records, caches, files, layers } = this.#parts
+    const all = await Promise.all([
+      ...records.all().map(async record => {
+        const own = record.layers.at(-1)
+        record.size ??= own ? await files.run<number>({ job: 'usage', folder: layers.path(own) }) : 0
+        return usageOf(record, records)
+      }),
+      ...caches.list().map(async mount => ({
+        id: mount.name,
+        parents: [],
+        type: 'exec.cachemount',
+        description: `cached mount ${mount.id}`,
+        inUse: mount.inUse,
+        shared: false,
+        mutable: true,
+        size: await files.run<number>({ job: 'usage', folder: mount.folder }),
+        createdAt: mount.createdAt,
+        lastUsedAt: mount.lastUsedAt,
+        usageCount: mount.usageCount,
+      })),
+    ])
+    return all.filter(record => fits(record, filters))
+  }
+
+  /** What went, least recently used first. What a running build uses stays. */
+  async prune(options: PruneOptions = {}): Promise<UsageRecord[]> {
+    const { records, caches, layers } = this.#parts
+    const all = await this.list()
+    const total = all.reduce((sum, record) => sum + record.size, 0)
+    let excess = options.keepBytes ? total - options.keepBytes : Number.POSITIVE_INFINITY
+    const now = Date.now()
+    const removed: UsageRecord[] = []
+    for (const record of all.sort((a, b) => a.lastUsedAt - b.lastUsedAt)) {
+      if (excess <= 0) break
+      if (record.inUse || !fits(record, options.filters ?? {})) continue
+      if (options.keepDuration && now - record.lastUsedAt < options.keepDuration) continue
+      const known = records.all().find(other => other.id === record.id)
+      if (known) records.forget(known)
+      else if (!caches.remove(record.id)) continue
+      removed.push(record)
+      excess -= record.size
+    }
+    // A layer goes with the last record that stands on it.
+    const needed = records.layersNeeded()
+    for (const layer of layers.list()) {
+      if (!needed.has(layer) && removed.some(record => record.id === layer)) layers.remove(layer)
+    }
+    await layers.releaseBases(records.basesNeeded())
+    return removed
+  }
+}
+
+function usageOf(record: CacheRecord, records: Records): UsageRecord {
+  const { id, parents, type, description, createdAt, lastUsedAt, usageCount, size = 0 } = record
+  return {
+    id,
+    parents,
+    type,
+    description,
+    inUse: records.isHeld(id),
+    shared: false,
+    mutable: false,
+    size,
+    createdAt,
+    lastUsedAt,
+    usageCount,
+  }
+}
+
+function fits(record: UsageRecord, filters: Record<string, string[]>): boolean {
+  return Object.entries(filters).every(([name, values]) => {
+    switch (name) {
+      case 'id':
+        return values.some(value => record.id.startsWith(value))
+      case 'parent':
+      case 'parents':
+        return values.some(value => record.parents.includes(value))
+      case 'type':
+        return values.includes(record.type)
+      case 'description':
+        return values.some(value => record.description.includes(value))
+      case 'inuse':
+        return record.inUse
+      case 'shared':
+        return record.shared
+      case 'private':
+        return !record.shared
+      case 'mutable':
+        return record.mutable
+      case 'immutable':
+        return !record.mutable
+      case 'until':
+      case 'unused-for':
+        return values.every(value => Date.now() - record.lastUsedAt >= parseDuration(value) / 1e6)
+      default:
+        throw invalid(`invalid filter '${name}'`)
+    }
+  })
+}
