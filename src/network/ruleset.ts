@@ -122,8 +122,8 @@ export class Ruleset {
     this.bridgeTable = { family: 'bridge', table: name }
   }
 
-  /** Replace the table, whatever it holds. `guard`: what is neither from nor to a bridge is not forwarded at all. */
-  rebuild(bridges: BridgeRules[], ports: PortRule[], guard: boolean): Request[] {
+  /** Replace the table, whatever it holds. `guard`: IP versions of which nothing is forwarded but from and to bridges. */
+  rebuild(bridges: BridgeRules[], ports: PortRule[], guard: readonly (4 | 6)[] = []): Request[] {
     return [
       nft.addTable(this.table),
       nft.deleteTable(this.table),
@@ -260,7 +260,7 @@ export class Ruleset {
     return sets.map(set => nft.addSet(table, set))
   }
 
-  #chains(guard: boolean): Request[] {
+  #chains(guard: readonly (4 | 6)[]): Request[] {
     const { table } = this
     const rule = (chain: string, ...expressions: (Expression | Expression[])[]) =>
       nft.addRule(table, chain, ...expressions)
@@ -312,7 +312,7 @@ export class Ruleset {
       rule('forward', to('internal'), drop),
       rule('forward', to('bridges'), goto('inbound')),
       rule('forward', from('bridges'), accept),
-      ...(guard ? [rule('forward', drop)] : []),
+      ...guard.map(version => rule('forward', family(version), drop)),
 
       rule('inbound', connectionIs(ESTABLISHED_OR_RELATED, 'state'), accept),
       rule('inbound', rewritten, accept),

@@ -225,8 +225,14 @@ export interface NetworksOptions {
   config?: NetworkConfig
   logger?: Logger
   onEvent?: NetworkEventHandler
-  /** Writes a container's /etc/hosts or /etc/resolv.conf anew after a change while it runs. */
-  onFilesChanged?: (containerId: string, files: { hosts: string; resolvConf: string }) => void
+  /** A running container's /etc/hosts or /etc/resolv.conf has to change: read each, give it to its function, write what comes. */
+  onFilesChanged?: (containerId: string, edit: FileEdits) => void
+}
+
+/** Answers the text unchanged where there is nothing to do, or where a person has edited it. */
+export interface FileEdits {
+  hosts(current: string): string
+  resolvConf(current: string): string
 }
 
 /** A running container that the engine found at start. */

@@ -65,10 +65,13 @@ export class BridgeDriver implements Driver {
   readonly #host: HostNetwork
   /** What marks an interface as ours: its alias starts so. */
   readonly #mark: string
+  /** With br_netfilter a connection that comes back by a published port to where it came from never leaves the switch. */
+  readonly #hairpin: boolean
 
   constructor(host: HostNetwork, mark: string) {
     this.#host = host
     this.#mark = mark
+    this.#hairpin = host.sysctl('net.bridge.bridge-nf-call-iptables') === '1'
   }
 
   validate(record: NetworkRecord, others: readonly NetworkRecord[]): void {
@@ -127,8 +130,26 @@ export class BridgeDriver implements Driver {
     if (link && this.owns(link, record)) this.#host.route.run(deleteLink(link.index))
   }
 
+  /** Bridges that carry our mark and belong to no network: what a crash between making and writing left. */
+  removeStrays(links: readonly Link[], records: readonly NetworkRecord[]): void {
+    const strays = links.filter(
+      link =>
+        link.kind === 'bridge' &&
+        link.alias?.startsWith(`${this.#mark} `) &&
+        !records.some(record => this.owns(link, record)),
+    )
+    this.#host.route.attempt(strays.map(link => deleteLink(link.index)))
+  }
+
+  /** Make a port of the bridge what was one before the bridge went away. */
+  adoptPort(bridge: string, port: string): void {
+    const link = this.#host.link(port)
+    const master = this.#bridgeIndex(bridge)
+    if (link && link.master !== master) this.#host.route.run(setLink(link.index, { master, up: true }))
+  }
+
   attach(record: NetworkRecord, attachment: Attachment): Attached {
-    const { name, mtu, icc } = bridgeOptions(record)
+    const { name, mtu } = bridgeOptions(record)
     const bridge = this.#bridgeIndex(name)
     const { namespace, interfaceName } = attachment
     const mac = attachment.mac ?? interfaceMac(attachment.ipv4)
@@ -138,14 +159,10 @@ export class BridgeDriver implements Driver {
         { kind: 'veth', peer: { name: interfaceName, mac, mtu, netnsFd: namespace.fd } },
         { name: hostInterface, mtu, master: bridge, up: true },
       ),
+      ...(this.#hairpin ? [setBridgePort(hostInterface, { hairpin: true })] : []),
     )
     try {
-      const inside = namespace.link(interfaceName)
-      namespace.route.run(...addressRequests(inside.index, attachment))
-      if (!icc) {
-        // Hairpin only where frames of one port may come back to it.
-        this.#host.route.run(setBridgePort(this.#host.link(hostInterface)!.index, { hairpin: false }))
-      }
+      namespace.route.run(...addressRequests(namespace.link(interfaceName).index, attachment))
     } catch (error) {
       this.#host.route.attempt([deleteLink(hostInterface)])
       throw error

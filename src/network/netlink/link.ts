@@ -11,7 +11,6 @@ const IFLA_IFNAME = 3
 const IFLA_MTU = 4
 const IFLA_LINK = 5
 const IFLA_MASTER = 10
-const IFLA_PROTINFO = 12
 const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
 const IFLA_STATS64 = 23
@@ -21,6 +20,8 @@ const IFLA_LINK_NETNSID = 37
 
 const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2
+const IFLA_INFO_SLAVE_KIND = 4
+const IFLA_INFO_SLAVE_DATA = 5
 const VETH_INFO_PEER = 1
 const IFLA_BR_FORWARD_DELAY = 1
 const IFLA_BR_STP_STATE = 5
@@ -37,7 +38,6 @@ const IFLA_BRPORT_ISOLATED = 33
 
 export const IFF_UP = 0x1
 export const IFF_LOOPBACK = 0x8
-const AF_BRIDGE = 7
 const AF_INET6 = 10
 
 /** The kinds of links, with what each needs. */
@@ -127,22 +127,26 @@ export interface BridgePortSpec {
   unicastFlood?: boolean
 }
 
-/** Change what a link is allowed as a port of its bridge. */
-export function setBridgePort(index: number, spec: BridgePortSpec): Request {
+/** Change what a link (by ifindex or name) is allowed as a port of its bridge. */
+export function setBridgePort(link: number | string, spec: BridgePortSpec): Request {
   const flag = (writer: Writer, type: number, value: boolean | undefined) => {
     if (value !== undefined) writer.attrU8(type, value ? 1 : 0)
   }
   return {
-    type: RTM_SETLINK,
+    type: RTM_NEWLINK,
     flags: 0,
-    what: `change bridge port ${index}`,
+    what: `change bridge port ${link}`,
     write(writer) {
-      header(writer, index, {}, AF_BRIDGE)
-      writer.nest(IFLA_PROTINFO, () => {
-        flag(writer, IFLA_BRPORT_MODE, spec.hairpin)
-        flag(writer, IFLA_BRPORT_LEARNING, spec.learning)
-        flag(writer, IFLA_BRPORT_UNICAST_FLOOD, spec.unicastFlood)
-        flag(writer, IFLA_BRPORT_ISOLATED, spec.isolated)
+      header(writer, typeof link === 'number' ? link : 0, {})
+      if (typeof link === 'string') writer.attrString(IFLA_IFNAME, link)
+      writer.nest(IFLA_LINKINFO, () => {
+        writer.attrString(IFLA_INFO_SLAVE_KIND, 'bridge')
+        writer.nest(IFLA_INFO_SLAVE_DATA, () => {
+          flag(writer, IFLA_BRPORT_MODE, spec.hairpin)
+          flag(writer, IFLA_BRPORT_LEARNING, spec.learning)
+          flag(writer, IFLA_BRPORT_UNICAST_FLOOD, spec.unicastFlood)
+          flag(writer, IFLA_BRPORT_ISOLATED, spec.isolated)
+        })
       })
     },
   }
@@ -227,8 +231,8 @@ export const macBytes = (text: string): Uint8Array =>
   Uint8Array.from(text.split(/[:-]/), part => Number.parseInt(part, 16))
 
 /** struct ifinfomsg */
-function header(writer: Writer, index: number, spec: LinkSpec, family = 0): void {
-  writer.u8(family)
+function header(writer: Writer, index: number, spec: LinkSpec): void {
+  writer.u8(0)
   writer.u8(0)
   writer.u16(0)
   writer.u32(index)

@@ -214,3 +214,6 @@ export const counter: Expression = {
     writer.attrBe64(2, 0n)
   },
 }
+
+/** Leave the packet out of connection tracking; only before it begins (raw). */
+export const notrack: Expression = { name: 'notrack', write() {} }

@@ -1,0 +1,470 @@
+/**
+ * Everything that runs: the containers on their networks, with the rules, names, ports and files that follow from it. The
+ * public face is {@link file://./networks.ts}; recovery is {@link file://./recover.ts}.
+ */
+import { GantryError, internal, kindOf, messageOf } from '../errors.ts'
+import { type Logger, silent } from '../logger.ts'
+import { Catalog, type Network } from './catalog.ts'
+import { ContainerNetwork, type Member } from './container.ts'
+import { ContainerFiles } from './container-files.ts'
+import { NameService } from './dns/service.ts'
+import { BridgeDriver, bridgeOptions, bridgeRules } from './drivers/bridge.ts'
+import type { Driver } from './drivers/driver.ts'
+import { ParentDriver } from './drivers/parent.ts'
+import { hostDriver, nullDriver } from './drivers/plain.ts'
+import { addressOf, describeEndpoint } from './endpoint.ts'
+import { type HostsEntry, hostsFile } from './files.ts'
+import { HostNetwork } from './host.ts'
+import { tableName } from './identity.ts'
+import { parsePort } from './links.ts'
+import { NamespacePool } from './namespace.ts'
+import { type PortRequest, portMap, portRequests } from './ports.ts'
+import { type PortTarget, Publisher } from './publisher.ts'
+import { Rules } from './rules.ts'
+import type { LinkRule, PortRule } from './ruleset.ts'
+import { SandboxStore } from './sandbox-store.ts'
+import type {
+  EndpointSpec,
+  NetworkConfig,
+  NetworkContainer,
+  NetworksOptions,
+  PortMap,
+  Sandbox,
+} from './types.ts'
+
+export class Live {
+  readonly options: NetworksOptions
+  readonly config: NetworkConfig
+  readonly logger: Logger
+  readonly host: HostNetwork
+  readonly catalog: Catalog
+  readonly drivers: ReadonlyMap<string, Driver>
+  readonly bridges: BridgeDriver
+  readonly rules: Rules
+  readonly names = new NameService()
+  readonly pool: NamespacePool
+  readonly store: SandboxStore
+  readonly files: ContainerFiles
+  readonly publisher: Publisher
+  /** By container id. */
+  readonly containers = new Map<string, ContainerNetwork>()
+
+  constructor(options: NetworksOptions) {
+    this.options = options
+    this.config = options.config ?? {}
+    this.logger = options.logger ?? silent
+    const mark = tableName(options.dataRoot)
+    this.host = new HostNetwork()
+    this.bridges = new BridgeDriver(this.host, mark)
+    this.drivers = new Map<string, Driver>(
+      [
+        this.bridges,
+        new ParentDriver('macvlan', this.host, mark),
+        new ParentDriver('ipvlan', this.host, mark),
+        hostDriver,
+        nullDriver,
+      ].map(driver => [driver.name, driver]),
+    )
+    this.catalog = new Catalog(options.dataRoot, this.config.defaultAddressPools, () =>
+      this.host.routedNetworks(),
+    )
+    this.store = new SandboxStore(options.execRoot)
+    this.pool = new NamespacePool()
+    this.rules = new Rules(this.host, mark, this.logger, () => this.#ruleState())
+    this.files = new ContainerFiles(this.config, this.catalog, target => {
+      const bridge = this.catalog.lookup('bridge')?.record.id
+      const endpoint = bridge && this.containers.get(target.id)?.member(bridge)?.endpoint
+      return endpoint ? addressOf(endpoint.ipv4) || undefined : undefined
+    })
+    this.publisher = new Publisher({
+      netnsFd: this.host.netnsFd,
+      defaultIp: this.config.ip && this.config.ip !== '0.0.0.0' ? this.config.ip : '',
+      userlandProxy: this.config.userlandProxy ?? true,
+    })
+  }
+
+  driverOf(network: Network): Driver {
+    const driver = this.drivers.get(network.record.driver)
+    if (!driver)
+      throw internal(`network ${network.record.name} has an unknown driver: ${network.record.driver}`)
+    return driver
+  }
+
+  /** The networks that a container starts on: its own, and the one of its network mode where that is missing. */
+  wanted(container: NetworkContainer): { ref: string; spec: EndpointSpec }[] {
+    const mode =
+      container.networkMode === '' || container.networkMode === 'default' ? 'bridge' : container.networkMode
+    const wanted = Object.entries(container.endpoints).map(([name, spec]) => ({
+      ref: name === 'default' ? 'bridge' : name,
+      spec,
+    }))
+    const named = this.catalog.lookup(mode)
+    const covered = wanted.some(({ ref }) => ref === mode || (named && this.catalog.lookup(ref) === named))
+    const addMode = wanted.length === 0 || !(mode === 'bridge' || covered)
+    if (addMode && !covered) wanted.unshift({ ref: mode, spec: {} })
+    // The network of the mode comes first, the others by name: `eth0` is the one that a person means.
+    return wanted.sort(
+      (a, b) =>
+        Number(b.ref === mode) - Number(a.ref === mode) || (a.ref < b.ref ? -1 : a.ref > b.ref ? 1 : 0),
+    )
+  }
+
+  /** Forward packets of an IP version. Where that was off, everything that is not ours stays unforwarded. */
+  allowForwarding(version: 4 | 6): void {
+    const names =
+      version === 4
+        ? ['net.ipv4.ip_forward']
+        : ['net.ipv6.conf.all.forwarding', 'net.ipv6.conf.default.forwarding']
+    const changed = names.map(name => this.host.setSysctl(name, '1'))
+    if (!changed[0] || this.rules.guard.has(version)) return
+    this.rules.guard.add(version)
+    this.store.saveGuard([...this.rules.guard])
+    this.rules.rebuild()
+  }
+
+  attach(container: NetworkContainer): Sandbox {
+    try {
+      return this.#attach(container)
+    } catch (error) {
+      throw new GantryError(kindOf(error), `failed to set up container networking: ${messageOf(error)}`, {
+        cause: error,
+      })
+    }
+  }
+
+  #attach(container: NetworkContainer): Sandbox {
+    if (this.containers.has(container.id)) throw internal(`container ${container.id} has a network already`)
+    const networks = this.wanted(container).map(({ ref, spec }) => ({ network: this.#find(ref), spec }))
+    const onHost = networks.some(({ network }) => network.record.driver === 'host')
+    const live = new ContainerNetwork(container, onHost ? undefined : this.pool.take())
+    this.containers.set(container.id, live)
+    try {
+      for (const { network, spec } of networks) live.join(network, this.driverOf(network), spec)
+      live.updateRoutes()
+      live.publications = this.openPorts(live, portRequests(container))
+      for (const member of live.members) this.names.add(live, member)
+      const resolv = this.files.resolv(live)
+      live.upstreams = resolv.upstreams
+      live.resolvConf = resolv.text
+      if (this.files.servesNames(live)) this.names.serve(live)
+      this.rules.change([
+        ...this.rules.set.addPorts(live.publications.flatMap(({ rule }) => rule ?? [])),
+        ...this.#restrict(live, live.members),
+      ])
+      this.store.save(live)
+    } catch (error) {
+      this.drop(live)
+      throw error
+    }
+    for (const member of live.members) this.tell('connect', member, live)
+    return this.sandbox(live)
+  }
+
+  sandbox(live: ContainerNetwork): Sandbox {
+    return {
+      id: live.id,
+      key: this.keyOf(live),
+      netnsFd: live.namespace?.fd,
+      endpoints: this.endpoints(live),
+      ports: this.ports(live),
+      hosts: this.files.hosts(live),
+      resolvConf: live.resolvConf,
+      hostnameFile: `${live.container.hostname}\n`,
+      linkEnv: this.files.linkEnvironment(live),
+    }
+  }
+
+  keyOf(live: ContainerNetwork): string {
+    if (!live.namespace) return '/proc/1/ns/net'
+    return live.pid ? `/proc/${live.pid}/ns/net` : ''
+  }
+
+  endpoints(live: ContainerNetwork): Sandbox['endpoints'] {
+    return Object.fromEntries(
+      live.members.map(({ network, endpoint }) => [
+        network.record.name,
+        describeEndpoint(network.record, live.container, endpoint.spec, endpoint),
+      ]),
+    )
+  }
+
+  /** Published and exposed ports; nothing where the container has no way out. */
+  ports(live: ContainerNetwork): PortMap {
+    if (!live.gateway(4) && !live.gateway(6)) return {}
+    return portMap(live.container.exposedPorts ?? [], live.publications)
+  }
+
+  /** Opens `requests` where the container's way out is a bridge. Docker's words, with the endpoint's name, on an error. */
+  openPorts(live: ContainerNetwork, requests: readonly PortRequest[]): ContainerNetwork['publications'] {
+    const target = this.#portTarget(live)
+    if (!target || requests.length === 0) return []
+    try {
+      return this.publisher.open(requests, target)
+    } catch (error) {
+      const { endpoint } = live.gateway(4) ?? live.gateway(6) ?? live.members[0]!
+      throw new GantryError(
+        kindOf(error),
+        `driver failed programming external connectivity on endpoint ${live.container.name} (${endpoint.id}): ${messageOf(error)}`,
+        { cause: error },
+      )
+    }
+  }
+
+  /** Replaces a running container's ports by `requests`; publications that are asked for again are not touched. */
+  publish(live: ContainerNetwork, requests: readonly PortRequest[]): void {
+    const key = (request: PortRequest) => JSON.stringify(request)
+    const wanted = new Set(requests.map(key))
+    const kept = live.publications.filter(({ request }) => wanted.has(key(request)))
+    const had = new Set(kept.map(({ request }) => key(request)))
+    const gone = live.publications.filter(({ request }) => !wanted.has(key(request)))
+    // What goes frees its port first: 8080 may move from one port of the container to another.
+    for (const publication of gone) publication.release()
+    let opened: ContainerNetwork['publications']
+    try {
+      opened = this.openPorts(
+        live,
+        requests.filter(request => !had.has(key(request))),
+      )
+    } catch (error) {
+      live.publications = [
+        ...kept,
+        ...this.openPorts(live, [...new Map(gone.map(({ request }) => [key(request), request])).values()]),
+      ]
+      throw error
+    }
+    live.publications = [...kept, ...opened]
+    this.rules.change([
+      ...this.rules.set.removePorts(rulesOf(gone)),
+      ...this.rules.set.addPorts(rulesOf(opened)),
+    ])
+    this.store.save(live)
+  }
+
+  connect(live: ContainerNetwork, network: Network, spec: EndpointSpec): void {
+    const before = this.#portTarget(live)
+    const member = live.join(network, this.driverOf(network), spec)
+    try {
+      live.updateRoutes()
+      this.names.add(live, member)
+      this.#settle(live, before)
+      this.rules.change(this.#restrict(live, [member]))
+      this.store.save(live)
+    } catch (error) {
+      this.names.remove(member.endpoint.id)
+      live.leave(member)
+      live.updateRoutes()
+      throw error
+    }
+    this.tell('connect', member, live)
+    this.#editFiles(live, [])
+  }
+
+  disconnect(live: ContainerNetwork, member: Member): void {
+    const before = this.#portTarget(live)
+    const addresses = [addressOf(member.endpoint.ipv4), addressOf(member.endpoint.ipv6)].filter(Boolean)
+    this.names.remove(member.endpoint.id)
+    this.#unrestrict(live, [member])
+    live.leave(member)
+    live.updateRoutes()
+    this.#settle(live, before)
+    this.store.save(live)
+    this.tell('disconnect', member, live)
+    this.#editFiles(live, addresses)
+  }
+
+  /** The container ended: nothing of it stays. */
+  release(live: ContainerNetwork): void {
+    const members = [...live.members]
+    this.drop(live)
+    for (const member of members) this.tell('disconnect', member, live)
+  }
+
+  drop(live: ContainerNetwork): void {
+    this.containers.delete(live.container.id)
+    this.names.stop(live)
+    for (const { endpoint } of live.members) this.names.remove(endpoint.id)
+    const rules = rulesOf(live.publications)
+    try {
+      this.#unrestrict(live, live.members)
+      if (rules.length > 0) this.rules.change(this.rules.set.removePorts(rules))
+    } catch (error) {
+      this.logger.error('removing the packet rules of a container failed', {
+        container: live.container.id,
+        error: messageOf(error),
+      })
+    }
+    live.close()
+    this.store.delete(live.container.id)
+  }
+
+  tell(action: 'connect' | 'disconnect', { network: { record } }: Member, live: ContainerNetwork): void {
+    this.options.onEvent?.(action, record.id, {
+      container: live.container.id,
+      name: record.name,
+      type: record.driver,
+    })
+  }
+
+  rename(live: ContainerNetwork, name: string): void {
+    live.container = { ...live.container, name }
+    for (const member of live.members) {
+      this.names.remove(member.endpoint.id)
+      this.names.add(live, member)
+    }
+  }
+
+  #find(ref: string): Network {
+    const network = this.catalog.lookup(ref)
+    return network ?? this.catalog.find(ref)
+  }
+
+  /** Where published ports lead now; undefined where nothing leads to the container from outside. */
+  #portTarget(live: ContainerNetwork): PortTarget | undefined {
+    const way = (family: 4 | 6) => {
+      const member = live.gateway(family)
+      return member?.driver === this.bridges ? member : undefined
+    }
+    const [four, six] = [way(4), way(6)]
+    if (!four && !six) return undefined
+    return {
+      ipv4: four ? addressOf(four.endpoint.ipv4) : undefined,
+      ipv6: six ? addressOf(six.endpoint.ipv6) : undefined,
+      direct4: four ? bridgeOptions(four.network.record).gatewayMode4 === 'routed' : false,
+      direct6: six ? bridgeOptions(six.network.record).gatewayMode6 === 'routed' : false,
+    }
+  }
+
+  /** After a change of endpoints: ports follow the way out, names are served where there are any. */
+  #settle(live: ContainerNetwork, before: PortTarget | undefined): void {
+    const now = this.#portTarget(live)
+    if (JSON.stringify(before) !== JSON.stringify(now)) {
+      const gone = live.publications
+      for (const publication of gone) publication.release()
+      live.publications = []
+      this.rules.change(this.rules.set.removePorts(rulesOf(gone)))
+      // The ports that were given out stay the same ones.
+      const asked = new Map(
+        gone.map(({ request, hostPort }) => [JSON.stringify(request), { request, hostPort }]),
+      )
+      const requests =
+        asked.size > 0
+          ? [...asked.values()].map(
+              ({ request, hostPort }): PortRequest => ({ ...request, range: [hostPort, hostPort] }),
+            )
+          : portRequests(live.container)
+      live.publications = this.openPorts(live, requests)
+      this.rules.change(this.rules.set.addPorts(rulesOf(live.publications)))
+    }
+    if (this.files.servesNames(live)) {
+      this.names.serve(live)
+      live.upstreams = this.files.resolv(live).upstreams
+    } else {
+      this.names.stop(live)
+    }
+  }
+
+  /** Own lines of /etc/hosts come and go; resolv.conf changes where it is still as we wrote it. */
+  #editFiles(live: ContainerNetwork, goneAddresses: string[]): void {
+    const previous = live.resolvConf
+    const next = this.files.resolv(live).text
+    live.resolvConf = next
+    this.store.save(live)
+    this.options.onFilesChanged?.(live.container.id, {
+      hosts: current => editHosts(current, this.files.ownEntries(live), goneAddresses),
+      resolvConf: current => (current === previous ? next : current),
+    })
+  }
+
+  /** Rules of networks without `icc`: these endpoints' ports, and the links of and to the container. */
+  #restrict(live: ContainerNetwork, members: readonly Member[]) {
+    const restricted = members.filter(isRestricted)
+    if (restricted.length === 0) return []
+    return [
+      ...this.rules.set.isolatePorts(restricted.flatMap(({ endpoint }) => endpoint.hostInterface ?? [])),
+      ...this.rules.set.addLinks(this.#links(live)),
+    ]
+  }
+
+  #unrestrict(live: ContainerNetwork, members: readonly Member[]): void {
+    const restricted = members.filter(isRestricted)
+    if (restricted.length === 0) return
+    const gone = new Set(restricted.map(({ endpoint }) => endpoint.id))
+    const links = this.#allLinks().filter(({ endpoints }) => endpoints.some(id => gone.has(id)))
+    this.rules.change([
+      ...this.rules.set.releasePorts(restricted.flatMap(({ endpoint }) => endpoint.hostInterface ?? [])),
+      ...this.rules.set.removeLinks(links),
+    ])
+    void live
+  }
+
+  #links(live: ContainerNetwork): LinkRule[] {
+    const own = new Set(live.members.map(({ endpoint }) => endpoint.id))
+    return this.#allLinks().filter(({ endpoints }) => endpoints.some(id => own.has(id)))
+  }
+
+  /** Along `--link` of the default bridge: the exposed ports of the linked container. */
+  #allLinks(): (LinkRule & { endpoints: string[] })[] {
+    const bridge = this.catalog.lookup('bridge')
+    if (!bridge || bridgeOptions(bridge.record).icc) return []
+    const id = bridge.record.id
+    return [...this.containers.values()].flatMap(live =>
+      (live.container.links ?? []).flatMap(target => {
+        const client = live.member(id)?.endpoint
+        const server = this.containers.get(target.id)?.member(id)?.endpoint
+        if (!client?.ipv4 || !server?.ipv4) return []
+        return target.exposedPorts.map(text => ({
+          client: addressOf(client.ipv4),
+          server: addressOf(server.ipv4),
+          ...parsePort(text),
+          endpoints: [client.id, server.id],
+        }))
+      }),
+    )
+  }
+
+  #ruleState() {
+    const bridges = this.catalog
+      .all()
+      .filter(({ record }) => record.driver === 'bridge' && !record.configOnly)
+    const lives = [...this.containers.values()]
+    return {
+      bridges: bridges.map(({ record }) => bridgeRules(record)),
+      ports: lives.flatMap(live => rulesOf(live.publications)),
+      restricted: bridges.some(({ record }) => !bridgeOptions(record).icc),
+      isolated: lives.flatMap(live =>
+        live.members.filter(isRestricted).flatMap(({ endpoint }) => endpoint.hostInterface ?? []),
+      ),
+      links: this.#allLinks(),
+    }
+  }
+
+  close(): void {
+    this.pool.close()
+    this.names.close()
+    for (const live of this.containers.values()) {
+      for (const publication of live.publications) publication.release()
+      live.namespace?.close()
+    }
+    this.containers.clear()
+    this.host.close()
+  }
+}
+
+const rulesOf = (publications: ContainerNetwork['publications']): PortRule[] =>
+  publications.flatMap(({ rule }) => rule ?? [])
+
+const isRestricted = ({ network: { record } }: Member): boolean =>
+  record.driver === 'bridge' && !bridgeOptions(record).icc
+
+/** Lines of `gone` addresses leave, `own` ones that are missing come at the end. All else is a person's. */
+function editHosts(current: string, own: readonly HostsEntry[], gone: readonly string[]): string {
+  const kept = current
+    .split('\n')
+    .filter(line => !gone.includes(line.split(/\s/)[0]!))
+    .join('\n')
+  const present = new Set(kept.split('\n').map(line => line.split(/\s/)[0]))
+  return hostsFile(
+    own.filter(({ address }) => !present.has(address)),
+    kept === '' || kept.endsWith('\n') ? kept : `${kept}\n`,
+  )
+}

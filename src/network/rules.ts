@@ -1,0 +1,57 @@
+/** The packet rules as they have to be now, and the writing of changes; whatever state they are found in. */
+import { hasCode } from '../errors.ts'
+import type { Logger } from '../logger.ts'
+import type { HostNetwork } from './host.ts'
+import type { Request } from './netlink/message.ts'
+import { type BridgeRules, type LinkRule, type PortRule, Ruleset } from './ruleset.ts'
+
+/** All that the tables hold. */
+export interface RuleState {
+  bridges: BridgeRules[]
+  ports: PortRule[]
+  /** Names of bridge ports on networks without `icc`. */
+  isolated: string[]
+  links: LinkRule[]
+  /** Whether a network without `icc` exists. */
+  restricted: boolean
+}
+
+export class Rules {
+  readonly set: Ruleset
+  readonly #host: HostNetwork
+  readonly #logger: Logger
+  readonly #state: () => RuleState
+  /** IP versions that the host forwards only because we made it. */
+  readonly guard = new Set<4 | 6>()
+
+  /** `state` tells what has to be when all is written anew. */
+  constructor(host: HostNetwork, table: string, logger: Logger, state: () => RuleState) {
+    this.#host = host
+    this.#logger = logger
+    this.#state = state
+    this.set = new Ruleset(table)
+  }
+
+  /** Everything, in one transaction: nobody sees the host without rules. */
+  rebuild(): void {
+    const { bridges, ports, isolated, links, restricted } = this.#state()
+    this.#host.rules([
+      ...this.set.rebuild(bridges, ports, [...this.guard]),
+      ...(restricted ? this.set.rebuildBridgeTable(isolated, links) : []),
+    ])
+  }
+
+  /** One change of a state that already says so. Where the tables are not as remembered, all is written anew. */
+  change(requests: readonly Request[]): void {
+    if (requests.length === 0) return
+    try {
+      this.#host.rules(requests)
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT', 'EEXIST')) throw error
+      this.#logger.warn('packet rules were changed by someone else; writing them anew', {
+        error: String(error),
+      })
+      this.rebuild()
+    }
+  }
+}
