@@ -1,15 +1,17 @@
-/** Building images: the classic build, and the doors of BuildKit's clients. */
+/** Building images: the classic build, its cache, and the doors of BuildKit's clients. */
+
 import { notImplemented } from '../../errors.ts'
+import { buildClassic, cancelBuild, pruneBuilds } from '../build-classic.ts'
 import { type Handler, post } from './route.ts'
 
 const notBuilt: Handler = () => {
-  throw notImplemented('image builds are not implemented')
+  throw notImplemented('BuildKit sessions are not implemented')
 }
 
 export const buildRoutes = [
-  post('/build', notBuilt),
-  post('/build/prune', notBuilt),
-  post('/build/cancel', notBuilt),
+  post('/build', buildClassic),
+  post('/build/prune', pruneBuilds),
+  post('/build/cancel', cancelBuild),
   post('/session', notBuilt),
   post('/grpc', notBuilt),
 ]

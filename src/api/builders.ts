@@ -1,0 +1,27 @@
+/** The builder of each engine, opened when it is first asked for. */
+import * as path from 'node:path'
+import { Builder, RuntimeExecutor } from '../build/index.ts'
+import type { Engine } from '../engine/engine.ts'
+
+const builders = new WeakMap<Engine, Builder>()
+
+export function builderOf(engine: Engine): Builder {
+  const known = builders.get(engine)
+  if (known) return known
+  const { dataRoot, execRoot, images, snapshots, launcher, networks, config, logger, registries } =
+    engine.context
+  const builder = new Builder({
+    dataRoot,
+    images,
+    snapshots,
+    logger,
+    executor: new RuntimeExecutor({
+      launcher,
+      networks,
+      folder: path.join(execRoot, 'build'),
+      ...(config.cgroupParent && { cgroupParent: config.cgroupParent }),
+    }),
+  })
+  builders.set(engine, builder)
+  return builder
+}
