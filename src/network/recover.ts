@@ -96,6 +96,7 @@ function restoreContainer(live: Live, { container, pid }: RunningContainer): voi
   attempt(() => resumeEndpoints(live, restored, stored), report('an endpoint could not be restored'))
   attempt(() => restorePorts(live, restored, stored), report('a published port could not be restored'))
   for (const member of restored.members) live.names.add(restored, member)
+  live.names.assumeServed(restored)
   if (live.files.servesNames(restored)) {
     attempt(() => live.names.serve(restored), report('names could not be served again'))
   }

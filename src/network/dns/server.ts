@@ -29,8 +29,8 @@ export class NameServer {
   readonly #tcp: net.Server
   readonly #clients = new Set<net.Socket>()
 
-  /** `resolver` answers. Also after a daemon's restart: the rules are written anew for the new ports. */
-  constructor(namespace: Namespace, resolver: Resolver) {
+  /** `resolver` answers. `replace` where the namespace has the rules of an earlier server: they name ports that are gone. */
+  constructor(namespace: Namespace, resolver: Resolver, replace: boolean) {
     const udpFd = openSocketInNetns(namespace.fd, 'udp4', ADDRESS, 0)
     this.#udp = dgram.createSocket('udp4')
     this.#udp.on('error', () => {})
@@ -48,7 +48,7 @@ export class NameServer {
     this.#tcp.maxConnections = MAX_TCP_CLIENTS
     this.#tcp.on('error', () => {})
     this.#tcp.listen({ fd: tcpFd })
-    namespace.rules(redirect(portOf(this.#udp), portOf(this.#tcp)))
+    namespace.rules([...(replace ? CLEAR : []), ...redirect(portOf(this.#udp), portOf(this.#tcp))])
   }
 
   #closed = false
@@ -90,6 +90,8 @@ const portOf = (socket: dgram.Socket | net.Server): number => (socket.address() 
 const portBytes = (port: number): Uint8Array => Uint8Array.of(port >> 8, port & 0xff)
 const addressBytes = Uint8Array.from(ADDRESS.split('.'), Number)
 const table: nft.TableRef = { family: 'ip', table: 'gantry-dns' }
+/** Costs 10 ms: the kernel waits for all readers of the old rules when the connection closes. */
+const CLEAR = [nft.addTable(table), nft.deleteTable(table)]
 /** Number, and where in its header the checksum is. */
 const TRANSPORTS = { udp: [17, 6], tcp: [6, 16] } as const
 const SOURCE = { address: 12, port: 0 }
@@ -112,8 +114,6 @@ function redirect(udpPort: number, tcpPort: number): Request[] {
     return nft.addRule(table, 'output', expressions)
   }
   return [
-    nft.addTable(table),
-    nft.deleteTable(table),
     nft.addTable(table),
     nft.addChain(table, 'output', { type: 'filter', hook: 'output', priority: -300 }),
     rewrite('udp', DESTINATION, PORT, udpPort),

@@ -35,6 +35,14 @@ export class NameService {
     this.#table.remove(entry)
   }
 
+  /** Sandboxes whose namespaces have had a server. */
+  readonly #redirected = new WeakSet<ContainerNetwork>()
+
+  /** The namespace comes from an earlier life of the daemon, with its rules. */
+  assumeServed(live: ContainerNetwork): void {
+    this.#redirected.add(live)
+  }
+
   /** Serve a container whose `resolvConf` says 127.0.0.11. Once; it sees later changes of `live`. */
   serve(live: ContainerNetwork): void {
     if (!live.namespace || this.#servers.has(live.id)) return
@@ -57,7 +65,8 @@ export class NameService {
       },
       keepsShortNames: (live.container.dnsOptions ?? []).some(option => /^ndots:[1-9]/.test(option)),
     })
-    this.#servers.set(live.id, new NameServer(namespace, resolver))
+    this.#servers.set(live.id, new NameServer(namespace, resolver, this.#redirected.has(live)))
+    this.#redirected.add(live)
   }
 
   stop(live: ContainerNetwork): void {
