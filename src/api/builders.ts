@@ -8,8 +8,7 @@ const builders = new WeakMap<Engine, Builder>()
 export function builderOf(engine: Engine): Builder {
   const known = builders.get(engine)
   if (known) return known
-  const { dataRoot, execRoot, images, snapshots, launcher, networks, config, logger, registries } =
-    engine.context
+  const { dataRoot, execRoot, images, snapshots, launcher, networks, config, logger } = engine.context
   const builder = new Builder({
     dataRoot,
     images,

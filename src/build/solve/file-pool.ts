@@ -54,7 +54,7 @@ export class FilePool {
   }
 
   #start(index: number): Lane {
-    const worker = new Worker(new URL(workerFile, import.meta.url))
+    const worker = new Worker(new URL(workerFile, import.meta.url), { trackUnmanagedFds: false })
     const lane: Lane = { worker, waiting: new Map() }
     worker.unref()
     worker.on('message', (reply: JobReply) => {

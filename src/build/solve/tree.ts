@@ -19,7 +19,7 @@ export class Folder {
 
   /** A path that names `name` in this folder; `name` is one component, and not `..`. */
   at(name: string): string {
-    return name === '' ? `/proc/self/fd/${this.fd}` : `/proc/self/fd/${this.fd}/${name}`
+    return name === '' ? `/proc/self/fd/${this.fd}/.` : `/proc/self/fd/${this.fd}/${name}`
   }
 
   /** What a plain folder in here opens as; links are not followed. */
