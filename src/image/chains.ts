@@ -225,6 +225,26 @@ export class Chains {
     return this.#start(layer.digest, content.path(layer.digest), folder, { signal, onProgress }).unpacked
   }
 
+  /**
+   * Take over the files of a layer that was made here, so that it need not be unpacked: `files` is moved to where the chain's files
+   * are. `false`, and nothing moved, where the chain is there already.
+   */
+  adopt(
+    files: string,
+    layer: { chain: ChainId; parent: ChainId | undefined; diffId: Digest; size: number },
+  ): boolean {
+    const { chain, parent, diffId, size } = layer
+    if (this.#known.has(chain) || this.#underWay.has(chain)) return false
+    const folder = temporaryPath(this.folder)
+    const record: ChainRecord = { chain, ...(parent === undefined ? {} : { parent }), diffId, size }
+    fs.mkdirSync(folder, { mode: 0o700 })
+    fs.renameSync(files, path.join(folder, 'fs'))
+    writeJsonDurable(path.join(folder, 'layer.json'), record, { sync: false })
+    fs.renameSync(folder, path.join(this.folder, hexOf(chain)))
+    this.#known.set(chain, record)
+    return true
+  }
+
   #newFolder(): string {
     const folder = temporaryPath(this.folder)
     fs.mkdirSync(path.join(folder, 'fs'), { recursive: true, mode: 0o755 })

@@ -45,6 +45,10 @@ export class OverlaySnapshots implements Snapshots {
     return this.#chains.unpack(layers, options)
   }
 
+  adopt(...layer: Parameters<Snapshots['adopt']>): string | undefined {
+    return this.#chains.adopt(...layer) ? this.#chains.files(layer[1].chain) : undefined
+  }
+
   has(chain: ChainId): boolean {
     return this.#chains.has(chain)
   }

@@ -71,6 +71,15 @@ export interface Snapshots {
   readAhead(digest: Digest, growing: Growing): ReadAhead
   /** @returns the topmost chain; `undefined` for no layers. */
   unpack(layers: readonly LayerBlob[], options?: UnpackOptions): Promise<ChainId | undefined>
+  /**
+   * Make the files of a layer that was made here (an upper folder of overlayfs, on the same file system) the chain's, instead of
+   * unpacking its blob. They are moved; the answer is where to. `undefined`, and nothing moved, where the chain is there already or the driver
+   * keeps layers in another form.
+   */
+  adopt(
+    files: string,
+    layer: { chain: ChainId; parent: ChainId | undefined; diffId: Digest; size: number },
+  ): string | undefined
   has(chain: ChainId): boolean
   /** Bytes in one layer's files: what `docker images` and `history` add up. 0 for a chain that is not unpacked. */
   layerSize(chain: ChainId): number

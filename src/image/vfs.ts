@@ -42,6 +42,10 @@ export class VfsSnapshots implements Snapshots {
     return this.#chains.unpack(layers, options)
   }
 
+  adopt(): undefined {
+    return undefined
+  }
+
   has(chain: ChainId): boolean {
     return this.#chains.has(chain)
   }

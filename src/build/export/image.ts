@@ -1,7 +1,7 @@
 /** From a solved root to an image: its layers become blobs, its config lists them. */
 import * as fs from 'node:fs'
 import type { ContentStore, Lease } from '../../image/content-store.ts'
-import { digestOf } from '../../image/digest.ts'
+import { chainIds, digestOf } from '../../image/digest.ts'
 import {
   type Descriptor,
   type Digest,
@@ -49,9 +49,27 @@ export async function exportImage(context: ExportContext, options: ExportOptions
     diffIds.push(tar.digest)
     descriptors.push({ mediaType: mediaTypes.ociLayer, digest: tar.digest, size: tar.size })
   }
+  const chains = chainIds(diffIds)
+  for (const [index, id] of root.layers.entries()) {
+    const at = index + (base?.blobs.length ?? 0)
+    const tar = context.tars.get(`${id} ${epoch ?? ''}`)!
+    // With clamped times the image's files are not the layer's any more.
+    if (epoch !== undefined) break
+    context.layers.share(id, {
+      chain: chains[at]!,
+      parent: chains[at - 1],
+      diffId: diffIds[at]!,
+      size: tar.content,
+    })
+  }
   const created = epoch === undefined ? now : new Date(epoch * 1000).toISOString().replace('.000Z', 'Z')
   const history = fitHistory(config, diffIds.length)
-  const final: ImageConfig = { ...config, created, history, rootfs: { type: 'layers', diff_ids: diffIds } }
+  const final: ImageConfig = {
+    ...cleanConfig(config),
+    created,
+    history,
+    rootfs: { type: 'layers', diff_ids: diffIds },
+  }
   const configBytes = Buffer.from(JSON.stringify(final))
   const manifest: Manifest = {
     schemaVersion: 2,
@@ -78,6 +96,40 @@ export async function exportImage(context: ExportContext, options: ExportOptions
     layers,
   }
 }
+
+/** Only what the OCI image-spec and Docker know: an image from elsewhere may carry more. */
+function cleanConfig(config: ImageConfig): ImageConfig {
+  const { architecture, os, variant, author, config: runtime = {} } = config
+  const kept = Object.fromEntries(
+    RUNTIME_FIELDS.flatMap(name => (runtime[name] ? [[name, runtime[name]]] : [])),
+  )
+  return {
+    architecture,
+    os,
+    ...(variant && { variant }),
+    ...(config['os.version'] && { 'os.version': config['os.version'] }),
+    ...(author && { author }),
+    config: kept,
+    rootfs: config.rootfs,
+  }
+}
+
+const RUNTIME_FIELDS = [
+  'User',
+  'ExposedPorts',
+  'Env',
+  'Entrypoint',
+  'Cmd',
+  'Volumes',
+  'WorkingDir',
+  'Labels',
+  'StopSignal',
+  'ArgsEscaped',
+  'Healthcheck',
+  'OnBuild',
+  'Shell',
+  'StopTimeout',
+] as const
 
 /** The tar of a layer, in the content store. */
 async function layerBlob(

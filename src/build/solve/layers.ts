@@ -13,6 +13,7 @@ import * as path from 'node:path'
 import { hasCode } from '../../errors.ts'
 import { hexOf } from '../../image/digest.ts'
 import type { Snapshots, WritableSnapshot } from '../../image/snapshots.ts'
+import type { Digest } from '../../image/types.ts'
 import type { ImageBase, Root } from './root.ts'
 
 /** A layer being made on a root: mounted, changed, and then kept or dropped. */
@@ -121,9 +122,23 @@ export class Layers {
 
   /** The root as a read-only detached mount; the caller closes it. */
   async mount(root: Root): Promise<number> {
-    const lowerdirs = await this.lowerdirs(root)
-    const snapshot = { folder: this.#empty, parent: undefined, lowerdirs, upperdir: '', workdir: '' }
+    const [upperdir = this.#empty, ...lowerdirs] = await this.lowerdirs(root)
+    const snapshot = { folder: this.#empty, parent: undefined, lowerdirs, upperdir, workdir: '' }
     return this.#snapshots.mount(snapshot, { readOnly: true })
+  }
+
+  /**
+   * Give the files of a layer to the image that was made of it: they are moved among the images' layers, a link to them stays here.
+   * So an image that was just built need not be unpacked, and its files are there once.
+   */
+  share(
+    id: string,
+    layer: { chain: Digest; parent: Digest | undefined; diffId: Digest; size: number },
+  ): void {
+    const files = this.path(id)
+    if (fs.lstatSync(files).isSymbolicLink()) return
+    const place = this.#snapshots.adopt(files, layer)
+    if (place !== undefined) fs.symlinkSync(place, files)
   }
 
   /** Let go of images that no record needs. */

@@ -44,6 +44,7 @@ interface SyncMark {
 export class Records {
   readonly #folder: string
   readonly #mark: string
+  readonly #exists: (layer: string) => boolean
   readonly #byKey = new Map<string, CacheRecord>()
   readonly #byId = new Map<string, CacheRecord>()
   readonly #inUse = new Map<string, number>()
@@ -51,6 +52,7 @@ export class Records {
 
   /** `exists` says whether a layer is there. */
   constructor(root: string, exists: (layer: string) => boolean) {
+    this.#exists = exists
     this.#folder = path.join(root, 'records')
     this.#mark = path.join(root, 'synced.json')
     fs.mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
@@ -83,8 +85,12 @@ export class Records {
     return [...this.#byId.values()]
   }
 
+  /** Not one whose files went with an image that they were shared with. */
   find(key: string): CacheRecord | undefined {
-    return this.#byKey.get(key)
+    const record = this.#byKey.get(key)
+    if (!record || record.layers.every(this.#exists)) return record
+    this.forget(record)
+    return undefined
   }
 
   /** Count a use; written later, with {@link flush}. */
