@@ -11,6 +11,7 @@ import type { ContentStore, Growing } from './content-store.ts'
 import type { ChainId } from './digest.ts'
 import type { CopyRequest } from './layer/copy-task.ts'
 import type { DiffRequest, DiffResult } from './layer/diff-task.ts'
+import type { ExportRequest } from './layer/export-task.ts'
 import type {
   Change,
   LayerBlob,
@@ -149,8 +150,14 @@ export class VfsSnapshots implements Snapshots {
 
 /** Copy a tree that nobody changes meanwhile, with everything that an archive can hold: it goes through one. */
 async function copyTree(from: string, to: string, signal?: AbortSignal): Promise<void> {
-  const request: CopyRequest = { umask: process.umask() }
-  const source = startJob<null, null>('./layer/export-task', import.meta.url, from, null, { signal })
+  const request: CopyRequest = { umask: process.umask(), whiteouts: 'plain' }
+  const source = startJob<ExportRequest, null>(
+    './layer/export-task',
+    import.meta.url,
+    from,
+    { path: '/', name: '' },
+    { signal },
+  )
   const target = startJob<CopyRequest, null>('./layer/copy-task', import.meta.url, to, request, { signal })
   try {
     for await (const chunk of source.output) await target.write(chunk as Buffer)

@@ -4,6 +4,7 @@
  */
 import type { Readable } from 'node:stream'
 import { invalid } from '../../errors.ts'
+import { composeWith } from '../compose.ts'
 import { digestOf, shortId } from '../digest.ts'
 import type { ImageRecord, ImageStore } from '../image-store.ts'
 import { detectCompression } from '../layer/compression.ts'
@@ -167,26 +168,13 @@ function sameLayers(manifest: Manifest, layers: Member[]): boolean {
 }
 
 /** The manifest that an archive without one would have had. */
-function synthesize(config: ImageConfig, configBytes: Buffer, layers: Member[]): Omit<Image, 'layers'> {
-  const manifest: Manifest = {
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociManifest,
-    config: { mediaType: mediaTypes.ociConfig, digest: digestOf(configBytes), size: configBytes.length },
-    layers: layers.map(({ digest, size, bytes }) => ({
-      mediaType: bytes === undefined ? mediaTypes.ociLayer : layerType(bytes),
-      digest,
-      size,
-    })),
-  }
-  const manifestBytes = Buffer.from(JSON.stringify(manifest))
-  return {
-    digest: digestOf(manifestBytes),
-    mediaType: mediaTypes.ociManifest,
-    manifest,
-    manifestBytes,
-    config,
-    configBytes,
-  }
+function synthesize(config: ImageConfig, configBytes: Buffer, layers: Member[]): Image {
+  const descriptors = layers.map(({ digest, size, bytes }) => ({
+    mediaType: bytes === undefined ? mediaTypes.ociLayer : layerType(bytes),
+    digest,
+    size,
+  }))
+  return composeWith(config, configBytes, descriptors)
 }
 
 function layerType(bytes: Buffer): string {

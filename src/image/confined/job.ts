@@ -25,6 +25,8 @@ export interface Job<Result> {
 
 /** Chunks of input that may wait in the worker. */
 const MAX_INPUT = 8
+/** Bytes of output that may wait here. */
+const HIGH_WATER = 1 << 20
 
 /**
  * @param name the task's module beside its caller, without extension: `./apply-task`
@@ -44,74 +46,75 @@ export function startJob<Data, Result>(
   const setup: JobSetup<Data> = { root, data, credit }
   const worker = new Worker(new URL(name + extension, base), { workerData: setup })
   const { promise: result, resolve, reject } = Promise.withResolvers<Result>()
-  result.catch(() => {}) // whoever only reads the output sees the error there
+  result.catch(() => {}) // whoever only reads the output is told there
   const ended = Promise.withResolvers<void>()
 
-  const taken = new Int32Array(credit)
-  const output = new Readable({
-    highWaterMark: 1 << 20,
-    read() {},
-    destroy(error, callback) {
-      cancel(error ?? internal('nobody takes the output'))
-      callback(error)
-    },
-  })
-  const give = (bytes: Buffer) => {
-    output.push(bytes)
-    const release = () => {
-      Atomics.sub(taken, 0, 1)
-      Atomics.notify(taken, 0)
-    }
-    if (output.readableLength < 1 << 20) release()
-    else held.push(release)
-  }
-  const held: (() => void)[] = []
-  output._read = () => {
-    for (const release of held.splice(0)) release()
-  }
-
+  const output = new Readable({ highWaterMark: HIGH_WATER, read: release, destroy: onDestroy })
+  output.on('error', () => {}) // told by `result` as well; whoever reads it is told in any case
+  const inFlight = new Int32Array(credit)
+  let held = 0
+  let isSettled = false
+  let failure: unknown
   let waiting = 0
   const wake: (() => void)[] = []
-  const wakeAll = () => {
+
+  /** Let the worker send as many chunks as were taken. */
+  function release(): void {
+    Atomics.sub(inFlight, 0, held)
+    Atomics.notify(inFlight, 0)
+    held = 0
+  }
+  function onDestroy(error: Error | null, callback: (error: Error | null) => void): void {
+    if (!isSettled) cancel(error ?? internal('nobody takes the output'))
+    callback(error)
+  }
+  function take(bytes: Uint8Array<ArrayBuffer>): void {
+    held++
+    if (output.push(Buffer.from(bytes.buffer, 0, bytes.length))) release()
+  }
+  function fail(error: unknown): void {
+    if (isSettled) return
+    isSettled = true
+    failure = error
+    reject(error)
+    output.destroy(error as Error)
+    wakeAll()
+  }
+  function wakeAll(): void {
     for (const go of wake.splice(0)) go()
+  }
+  function cancel(reason?: unknown): void {
+    fail(reason ?? internal('cancelled'))
+    void worker.terminate()
   }
 
   worker.on('message', (message: FromTask<Result>) => {
-    if (message.type === 'output') give(Buffer.from(message.bytes.buffer, 0, message.bytes.length))
-    else if (message.type === 'progress') onProgress?.(message.value)
-    else if (message.type === 'taken') {
-      waiting--
-      wakeAll()
-    } else if (message.type === 'done') {
-      resolve(message.result)
-      output.push(null)
-    } else {
-      fail(Object.assign(new GantryError(message.kind, message.message), codeOf(message.code)))
+    switch (message.type) {
+      case 'output':
+        take(message.bytes)
+        break
+      case 'progress':
+        onProgress?.(message.value)
+        break
+      case 'taken':
+        waiting--
+        wakeAll()
+        break
+      case 'done':
+        isSettled = true
+        resolve(message.result)
+        output.push(null)
+        break
+      case 'failed':
+        fail(Object.assign(new GantryError(message.kind, message.message), codeOf(message.code)))
     }
   })
-  worker.on('error', error => fail(error))
+  worker.on('error', fail)
   worker.on('exit', () => {
     fail(internal('worker thread ended early'))
-    wakeAll()
     ended.resolve()
   })
-  let failed: unknown
-  function fail(error: unknown): void {
-    failed ??= error
-    reject(error)
-    if (!output.readableEnded && !output.destroyed && output.listenerCount('error') > 0) {
-      output.destroy(error as Error)
-    }
-    wakeAll()
-  }
-  function cancel(reason?: unknown): void {
-    reject(reason ?? signal?.reason ?? internal('cancelled'))
-    void worker.terminate()
-  }
-  const onAbort = () => {
-    fail(signal?.reason)
-    void worker.terminate()
-  }
+  const onAbort = () => cancel(signal?.reason)
   if (signal?.aborted) onAbort()
   signal?.addEventListener('abort', onAbort, { once: true })
   void ended.promise.then(() => signal?.removeEventListener('abort', onAbort))
@@ -121,8 +124,8 @@ export function startJob<Data, Result>(
     output,
     ended: ended.promise,
     async write(chunk) {
-      while (waiting >= MAX_INPUT && failed === undefined) await new Promise<void>(go => wake.push(go))
-      if (failed !== undefined) throw failed
+      while (waiting >= MAX_INPUT && failure === undefined) await new Promise<void>(go => wake.push(go))
+      if (failure !== undefined) throw failure
       waiting++
       const bytes = Uint8Array.from(chunk)
       worker.postMessage({ type: 'input', bytes } satisfies ToTask, [bytes.buffer])

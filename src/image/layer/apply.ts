@@ -23,7 +23,8 @@ import { type ByteString, type TarEntry, toText } from '../tar/entry.ts'
 import type { TarHandler } from '../tar/parser.ts'
 import { baseName, cleanPath, escapes, fsPath, joinPath, parentPath } from '../tar/path.ts'
 
-export type WhiteoutStyle = 'overlay' | 'plain'
+/** `none`: the archive is no layer, and such names are names. */
+export type WhiteoutStyle = 'overlay' | 'plain' | 'none'
 
 export interface ApplyOptions {
   whiteouts: WhiteoutStyle
@@ -31,6 +32,10 @@ export interface ApplyOptions {
   umask: number
   /** Bytes in files, at most. */
   maxBytes: number
+  /** Whose everything shall be, instead of what the archive says. */
+  owner?: { uid: number; gid: number } | undefined
+  /** Refuse to put a folder where there is none, or something else where there is one; the value is for the message. */
+  keepKinds?: string | undefined
 }
 
 const PREFIX = '.wh.'
@@ -61,6 +66,7 @@ export class LayerApplier implements TarHandler {
     if (escapes(entry.name)) throw invalid(`invalid entry name "${toText(entry.name)}"`)
     this.#path = cleanPath(entry.name)
     this.#entry = entry
+    Object.assign(entry, this.#options.owner)
     this.size += entry.type === 'symlink' ? entry.linkName.length : entry.size
     if (this.size > this.#options.maxBytes) {
       throw tooLarge(`layer is larger than the limit of ${this.#options.maxBytes} bytes`)
@@ -74,11 +80,12 @@ export class LayerApplier implements TarHandler {
 
   #place(entry: TarEntry, path: ByteString): void {
     const base = baseName(path)
-    if (base.startsWith(PREFIX)) {
+    if (base.startsWith(PREFIX) && this.#options.whiteouts !== 'none') {
       this.#whiteout(path, base)
       return
     }
     if (this.#options.whiteouts === 'plain') this.#remember(path)
+    if (this.#options.keepKinds !== undefined) this.#checkKind(entry, path)
     switch (entry.type) {
       case 'file':
         this.#fd = createFile(path, entry.mode)
@@ -95,6 +102,16 @@ export class LayerApplier implements TarHandler {
         setAttributes(path, entry, entry.uid, entry.gid, true)
         setTimes(path, entry.mtime, entry.mtimeNanos)
     }
+  }
+
+  #checkKind(entry: TarEntry, path: ByteString): void {
+    const there = lstat(path)
+    if (there === undefined || there.isDirectory() === (entry.type === 'directory')) return
+    const [old, wanted] = there.isDirectory()
+      ? ['directory', 'non-directory']
+      : ['non-directory', 'directory']
+    const name = JSON.stringify(toText(path.slice(1)))
+    throw invalid(`cannot overwrite ${old} ${name} with ${wanted} "${this.#options.keepKinds}"`)
   }
 
   #folder(entry: TarEntry, path: ByteString): void {

@@ -1,14 +1,17 @@
-/** Unpacks a tar stream that is sent in, by the rules of layers without whiteouts of overlay. */
+/** Unpacks a tar stream that is sent in: into a folder of vfs, or of a container. */
 import { confinedTask } from '../confined/task.ts'
 import { TarParser } from '../tar/parser.ts'
-import { LayerApplier } from './apply.ts'
+import { LayerApplier, type WhiteoutStyle } from './apply.ts'
 
 export interface CopyRequest {
   umask: number
+  whiteouts: WhiteoutStyle
+  owner?: { uid: number; gid: number } | undefined
+  keepKinds?: string | undefined
 }
 
-await confinedTask<CopyRequest, null>(async ({ umask }, port) => {
-  const applier = new LayerApplier({ whiteouts: 'plain', umask, maxBytes: Number.MAX_SAFE_INTEGER })
+await confinedTask<CopyRequest, null>(async (request, port) => {
+  const applier = new LayerApplier({ ...request, maxBytes: Number.MAX_SAFE_INTEGER })
   const parser = new TarParser(applier)
   try {
     for await (const chunk of port.input()) parser.push(chunk)

@@ -1,11 +1,19 @@
-/** A whole root as a tar stream, from a confined worker thread. */
+/** Files of a root as a tar stream, from a confined worker thread. */
 import { confinedTask } from '../confined/task.ts'
 import { TreeWriter } from '../confined/tree.ts'
+import type { ByteString } from '../tar/entry.ts'
 import { TarWriter } from '../tar/writer.ts'
 
-await confinedTask<null, null>((_data, port) => {
+export interface ExportRequest {
+  /** What to write: absolute in the root, bytes. Links on the way are followed, the last one is not. */
+  path: ByteString
+  /** Its name in the archive. */
+  name: ByteString
+}
+
+await confinedTask<ExportRequest, null>(({ path, name }, port) => {
   const writer = new TarWriter(bytes => port.write(bytes))
-  new TreeWriter(writer).addTree('/', path => path.slice(1))
+  new TreeWriter(writer).addTree(path, each => name + each.slice(path.length))
   writer.end()
   return null
 })
