@@ -117,7 +117,10 @@ test('a scope cannot be widened by what it names', async t => {
   assert.deepEqual(await ask('repository:team/app:pull,push'), [
     { type: 'repository', name: 'team/app', actions: ['pull'] },
   ])
-  for (const scope of ['repository:team/**:pull', 'repository:**:*', 'registry:catalog:*', 'nonsense'])
+  assert.deepEqual(await ask('registry:catalog:*'), [
+    { type: 'repository', name: 'team/*', actions: ['pull'] },
+  ])
+  for (const scope of ['repository:team/**:pull', 'repository:**:*', 'registry:other:*', 'nonsense'])
     assert.deepEqual(await ask(scope), [], scope)
 })
 

@@ -152,6 +152,12 @@ export class Access {
 
 /** The part of a scope that `rights` allow. */
 function grant(rights: readonly Right[], scope: string): Right[] {
+  // To list repositories is to be told of those that one may pull.
+  if (scope === 'registry:catalog:*') {
+    return rights
+      .filter(({ actions }) => actions.includes('pull'))
+      .map(({ repository }) => ({ repository, actions: ['pull'] }))
+  }
   const match = /^repository(?:\([^)]*\))?:(.+):([a-z,*]+)$/.exec(scope)
   if (!match || !isRepositoryName(match[1]!)) return []
   const asked = match[2] === '*' ? ['pull', 'push', 'delete'] : match[2]!.split(',')

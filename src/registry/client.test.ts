@@ -1,0 +1,483 @@
+import assert from 'node:assert/strict'
+import * as fs from 'node:fs'
+import * as http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import * as path from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { digestOf } from '../image/digest.ts'
+import { parseReference } from '../image/reference.ts'
+import { type Index, mediaTypes } from '../image/types.ts'
+import { decodeAuthHeader, encodeAuthHeader } from './auth-header.ts'
+import { parseChallenges } from './challenge.ts'
+import { Endpoints } from './endpoints.ts'
+import { chooseManifest } from './platforms.ts'
+import { drawBar } from './progress.ts'
+import { Registries } from './registries.ts'
+import { parseRetryAfter } from './retry.ts'
+import { defer, eager, folder, imageStore, keep, makeImage, Recorder, startRegistry } from './testing/kit.ts'
+import { Transport } from './transport.ts'
+
+/** A server that answers as told, and remembers what it was asked. */
+async function fakeServer(
+  t: TestContext,
+  listener: http.RequestListener,
+): Promise<{ host: string; asked: http.IncomingMessage[] }> {
+  const asked: http.IncomingMessage[] = []
+  const server = http.createServer((request, response) => {
+    asked.push(request)
+    listener(request, response)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  defer(t, () => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked }
+}
+
+const auth = { username: 'ann', password: 'secret' }
+const authorizations = (asked: http.IncomingMessage[]) =>
+  asked.map(request => request.headers.authorization).filter(Boolean)
+
+test('credentials do not follow a redirect to another host', async t => {
+  const image = makeImage(1, [500])
+  const other = await fakeServer(t, (request, response) => {
+    response.end(image.blobs.get(request.url!.slice(1) as never))
+  })
+  const registry = await fakeServer(t, (request, response) => {
+    if (!request.headers.authorization)
+      return response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }).end()
+    const blob = /\/blobs\/(.*)$/.exec(request.url!)
+    if (blob) return response.writeHead(307, { Location: `http://${other.host}/${blob[1]}` }).end()
+    const headers = {
+      'Content-Type': image.mediaType,
+      'Docker-Content-Digest': image.digest,
+      'Content-Length': image.manifestBytes.length,
+    }
+    response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : image.manifestBytes)
+  })
+  const store = imageStore(t)
+  await new Registries(store).pull(`${registry.host}/app`, { auth })
+  assert.equal(store.all().length, 1)
+  assert.equal(other.asked.length, 2)
+  assert.deepEqual(authorizations(other.asked), [])
+})
+
+test('a registry that misbehaves gets a clear error, quickly', async t => {
+  const cases: [what: string, answer: http.RequestListener, expected: RegExp][] = [
+    [
+      'redirects for ever',
+      (_, response) => response.writeHead(302, { Location: '/v2/again' }).end(),
+      /stopped after 10 redirects/,
+    ],
+    [
+      'redirects to a file',
+      (_, response) => response.writeHead(302, { Location: 'file:///etc/shadow' }).end(),
+      /unsupported protocol scheme/,
+    ],
+    [
+      'sends gigabytes for a manifest',
+      (request, response) => {
+        response.writeHead(200, { 'Content-Type': mediaTypes.ociManifest })
+        if (request.method === 'HEAD') return response.end()
+        const more = (): void => {
+          while (!response.destroyed && response.write(Buffer.alloc(1 << 20)));
+        }
+        response.on('drain', more)
+        more()
+      },
+      /larger than 4194304 bytes/,
+    ],
+    [
+      'sends schema 1',
+      (_, response) => {
+        response.writeHead(200, {
+          'Content-Type': 'application/vnd.docker.distribution.manifest.v1+prettyjws',
+        })
+        response.end(JSON.stringify({ schemaVersion: 1, fsLayers: [], history: [] }))
+      },
+      /schema version 1 are not supported/,
+    ],
+    [
+      'sends a type nobody knows',
+      (_, response) => {
+        response
+          .writeHead(200, { 'Content-Type': 'application/vnd.example.thing' })
+          .end('{"schemaVersion":2}')
+      },
+      /unsupported manifest media type: application\/vnd\.example\.thing/,
+    ],
+    [
+      'sends an artifact',
+      (_, response) => {
+        const empty = {
+          mediaType: 'application/vnd.cncf.helm.config.v1+json',
+          digest: digestOf('{}'),
+          size: 2,
+        }
+        response.writeHead(200, { 'Content-Type': mediaTypes.ociManifest })
+        response.end(JSON.stringify({ schemaVersion: 2, config: empty, layers: [] }))
+      },
+      /unsupported config media type: application\/vnd\.cncf\.helm\.config/,
+    ],
+    [
+      'sends a page',
+      (_, response) => response.writeHead(200, { 'Content-Type': 'text/html' }).end('<html>'),
+      /media type text\/html/,
+    ],
+    [
+      'says so',
+      (_, response) => response.writeHead(403, {}).end('{"errors":[{"code":"DENIED","message":"no"}]}'),
+      /^pull access denied for 127\.0\.0\.1:\d+\/app, repository does not exist or may require 'docker login': denied: no$/,
+    ],
+    [
+      'has had enough',
+      (_, response) => response.writeHead(429, { 'Retry-After': '0' }).end(),
+      /^toomanyrequests: /,
+    ],
+  ]
+  for (const [what, answer, expected] of cases) {
+    const { host } = await fakeServer(t, (request, response) => {
+      if (request.url === '/v2/') response.end('{}')
+      else answer(request, response)
+    })
+    await assert.rejects(
+      new Registries(imageStore(t), {}, eager).pull(`${host}/app`),
+      { message: expected },
+      what,
+    )
+  }
+})
+
+test('a blob larger or other than announced never becomes visible', async t => {
+  const image = makeImage(1, [5000])
+  const layer = image.layers[0]!
+  for (const lie of [
+    Buffer.alloc(layer.size),
+    Buffer.alloc(layer.size + 100_000),
+    Buffer.alloc(layer.size - 1),
+  ]) {
+    const { host } = await fakeServer(t, (request, response) => {
+      const blob = /\/blobs\/(.*)$/.exec(request.url!)?.[1]
+      if (blob) return response.end(blob === layer.digest ? lie : image.blobs.get(blob as never))
+      const headers = {
+        'Content-Type': image.mediaType,
+        'Docker-Content-Digest': image.digest,
+        'Content-Length': image.manifestBytes.length,
+      }
+      response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : image.manifestBytes)
+    })
+    const store = imageStore(t)
+    await assert.rejects(new Registries(store, {}, eager).pull(`${host}/app`))
+    assert.equal(store.content.has(layer.digest), false)
+    assert.deepEqual(store.all(), [])
+  }
+})
+
+test('a pull that was stopped goes on where it was, in another process too', async t => {
+  const image = makeImage(1, [3_000_000])
+  const layer = image.layers[0]!
+  const ranges: (string | undefined)[] = []
+  let slow = true
+  const { host } = await fakeServer(t, (request, response) => {
+    const blob = /\/blobs\/(.*)$/.exec(request.url!)?.[1]
+    if (blob === layer.digest) {
+      ranges.push(request.headers.range)
+      const bytes = image.blobs.get(layer.digest)!
+      const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0)
+      const part = bytes.subarray(from)
+      response.writeHead(from > 0 ? 206 : 200, {
+        'Content-Length': part.length,
+        ...(from > 0 && { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }),
+      })
+      if (slow) response.write(part.subarray(0, 2_000_000))
+      else response.end(part)
+      return
+    }
+    if (blob) return response.end(image.blobs.get(blob as never))
+    const headers = {
+      'Content-Type': image.mediaType,
+      'Docker-Content-Digest': image.digest,
+      'Content-Length': image.manifestBytes.length,
+    }
+    response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : image.manifestBytes)
+  })
+  const root = folder(t)
+  const stop = new AbortController()
+  const onProgress = ({ progressDetail }: { progressDetail?: { current?: number } }): void => {
+    if ((progressDetail?.current ?? 0) > 0) setTimeout(() => stop.abort(new Error('Ctrl-C')), 50)
+  }
+  await assert.rejects(
+    new Registries(imageStore(t, root)).pull(`${host}/app`, { signal: stop.signal, onProgress }),
+    { message: 'Ctrl-C' },
+  )
+  slow = false
+  const store = imageStore(t, root)
+  await new Registries(store).pull(`${host}/app`)
+  assert.equal(ranges.length, 2)
+  assert.match(ranges[1] ?? '', /^bytes=[1-9]\d{5,}-$/)
+  assert.deepEqual(store.content.read(layer.digest), image.blobs.get(layer.digest))
+})
+
+test('two pulls share one transfer; it stops only when nobody waits', async t => {
+  const image = makeImage(1, [100_000])
+  const layer = image.layers[0]!
+  let transfers = 0
+  let cut = 0
+  const held: http.ServerResponse[] = []
+  const { host } = await fakeServer(t, (request, response) => {
+    const blob = /\/blobs\/(.*)$/.exec(request.url!)?.[1]
+    if (blob === layer.digest) {
+      transfers++
+      response.on('close', () => (cut += response.writableFinished ? 0 : 1))
+      response
+        .writeHead(200, { 'Content-Length': layer.size })
+        .write(image.blobs.get(layer.digest)!.subarray(0, 1000))
+      held.push(response)
+      return
+    }
+    if (blob) return response.end(image.blobs.get(blob as never))
+    const headers = {
+      'Content-Type': image.mediaType,
+      'Docker-Content-Digest': image.digest,
+      'Content-Length': image.manifestBytes.length,
+    }
+    response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : image.manifestBytes)
+  })
+  const store = imageStore(t)
+  const registries = new Registries(store)
+  const begin = () => {
+    const controller = new AbortController()
+    const recorder = new Recorder()
+    const begun = Promise.withResolvers<void>()
+    const done = registries.pull(`${host}/app`, {
+      signal: controller.signal,
+      onProgress: event => {
+        recorder.listen(event)
+        if (event.status === 'Downloading') begun.resolve()
+      },
+    })
+    done.catch(() => {})
+    return { controller, recorder, begun: begun.promise, done }
+  }
+  const first = begin()
+  await first.begun
+  const second = begin()
+  await second.begun
+  first.controller.abort(new Error('left'))
+  await assert.rejects(first.done, { message: 'left' })
+  held[0]!.end(image.blobs.get(layer.digest)!.subarray(1000))
+  await second.done
+  assert.deepEqual([transfers, cut], [1, 0])
+  assert.ok(store.named(parseReference(`${host}/app:latest`)))
+})
+
+test('an upload that was cut off goes on at the offset that the registry has', async t => {
+  const { host, server } = await startRegistry(t)
+  const image = makeImage(1, [4_000_000])
+  const bodies: number[] = []
+  let cut = true
+  const proxy = await fakeServer(t, (request, response) => {
+    const [hostname, port] = host.split(':')
+    const forward = http.request(
+      {
+        hostname,
+        port,
+        method: request.method,
+        path: request.url,
+        headers: { ...request.headers, host: request.headers.host },
+      },
+      answer => {
+        response.writeHead(answer.statusCode!, answer.headers)
+        answer.pipe(response)
+      },
+    )
+    forward.on('error', () => response.destroy())
+    let passed = 0
+    const isLayer = request.method === 'PATCH' && Number(request.headers['content-length']) > 1_000_000
+    request.on('data', chunk => {
+      passed += chunk.length
+      forward.write(chunk)
+      if (isLayer && cut && passed > 2_000_000) {
+        cut = false
+        // What was passed on has to arrive before the connection goes.
+        setTimeout(() => forward.destroy(), 200)
+        request.pause()
+      }
+    })
+    request.on('end', () => forward.end())
+    request.on('close', () => {
+      if (isLayer) bodies.push(passed)
+    })
+  })
+  const store = imageStore(t)
+  await keep(store, image, `${proxy.host}/app`)
+  await new Registries(store, {}, eager).push(`${proxy.host}/app`)
+  assert.equal(bodies.length, 2)
+  assert.ok(bodies[1]! < 3_000_000, `sent ${bodies}`)
+  assert.equal(server.store.content.size(image.layers[0]!.digest), image.layers[0]!.size)
+})
+
+test('a registry behind a certificate of its own, by certs.d', async t => {
+  const certs = path.join(import.meta.dirname, 'testing/certs')
+  const tls = {
+    cert: fs.readFileSync(path.join(certs, 'server.crt')),
+    key: fs.readFileSync(path.join(certs, 'server.key')),
+  }
+  const { host } = await startRegistry(t, { tls })
+  const local = host.replace('127.0.0.1', 'localhost')
+  const certsDir = folder(t)
+  const trusting = { certsDirs: [certsDir] }
+  const endpoints = new Endpoints({ certsDirs: [certsDir] })
+  fs.mkdirSync(path.join(certsDir, local))
+  fs.copyFileSync(path.join(certs, 'server.crt'), path.join(certsDir, local, 'ca.crt'))
+  assert.ok(endpoints.tlsFor(new URL(`https://${local}`)).ca!.includes(tls.cert.toString()))
+  const store = imageStore(t)
+  await keep(store, makeImage(1, [100]), `${local}/app`)
+  await new Registries(store, trusting).push(`${local}/app`)
+  // The loopback address is trusted anyway: ask once as if it were not.
+  const transport = new Transport()
+  defer(t, () => transport.close())
+  const ask = (ca: string[] | undefined) =>
+    transport.request({
+      method: 'GET',
+      url: new URL(`https://${local}/v2/`),
+      tls: { ...(ca && { ca }), rejectUnauthorized: true },
+    })
+  assert.equal((await ask(endpoints.tlsFor(new URL(`https://${local}`)).ca)).status, 200)
+  await assert.rejects(ask(undefined), { message: /x509: certificate signed by unknown authority$/ })
+  fs.writeFileSync(path.join(certsDir, local, 'client.cert'), 'x')
+  assert.throws(
+    () => new Endpoints({ certsDirs: [certsDir] }).tlsFor(new URL(`https://${local}`)),
+    /missing key client\.key for client certificate client\.cert/,
+  )
+})
+
+test('mirrors come before Docker Hub, without its credentials', async t => {
+  const image = makeImage(1, [100])
+  const mirror = await fakeServer(t, (request, response) => {
+    const blob = /\/blobs\/(.*)$/.exec(request.url!)?.[1]
+    if (blob) return response.end(image.blobs.get(blob as never))
+    const headers = {
+      'Content-Type': image.mediaType,
+      'Docker-Content-Digest': image.digest,
+      'Content-Length': image.manifestBytes.length,
+    }
+    response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : image.manifestBytes)
+  })
+  const broken = await fakeServer(t, (_, response) => response.writeHead(500).end())
+  const store = imageStore(t)
+  const config = { mirrors: [`http://${broken.host}`, `http://${mirror.host}`] }
+  const [pulled] = await new Registries(store, config, { ...eager, attempts: 2 }).pull('busybox', { auth })
+  assert.equal(pulled!.reference, 'busybox:latest')
+  assert.deepEqual(authorizations(mirror.asked), [])
+  assert.ok(mirror.asked.some(({ url }) => url === '/v2/library/busybox/manifests/latest'))
+})
+
+test('the manifest of an index that fits best', () => {
+  const entry = (architecture: string, variant?: string, os = 'linux') => ({
+    mediaType: mediaTypes.ociManifest,
+    digest: digestOf(`${os}${architecture}${variant}`),
+    size: 1,
+    platform: { os, architecture, ...(variant && { variant }) },
+  })
+  const index = (...manifests: Index['manifests']): Index => ({ schemaVersion: 2, manifests })
+  const cases: [wanted: [string, string?], offered: Index['manifests'], expected: number | undefined][] = [
+    [['amd64'], [entry('arm64'), entry('amd64')], 1],
+    [['amd64'], [entry('amd64', undefined, 'windows'), entry('386')], 1],
+    [['arm', 'v7'], [entry('arm', 'v5'), entry('arm', 'v6')], 1],
+    [['arm', 'v6'], [entry('arm', 'v7'), entry('arm', 'v5')], 1],
+    [['arm64', 'v8'], [entry('arm', 'v7'), entry('arm64')], 1],
+    [['aarch64'], [entry('arm64', 'v8')], 0],
+    [['amd64', 'v3'], [entry('amd64'), entry('amd64', 'v2'), entry('amd64', 'v4')], 1],
+    [['s390x'], [entry('amd64')], undefined],
+    [
+      ['amd64'],
+      [
+        { ...entry('amd64'), annotations: { 'vnd.docker.reference.type': 'attestation-manifest' } },
+        entry('amd64'),
+      ],
+      1,
+    ],
+  ]
+  for (const [[architecture, variant], offered, expected] of cases) {
+    const chosen = chooseManifest(index(...offered), {
+      os: 'linux',
+      architecture,
+      ...(variant && { variant }),
+    })
+    assert.equal(chosen && offered.indexOf(chosen), expected, `${architecture} ${variant}`)
+  }
+})
+
+test('challenges, well-formed and not', () => {
+  const cases: [string, ReturnType<typeof parseChallenges>][] = [
+    ['Basic realm="a b"', [{ scheme: 'basic', parameters: { realm: 'a b' } }]],
+    [
+      'Bearer realm="https://x/t?a=b,c",service=reg,scope="repository:a:pull,push"',
+      [
+        {
+          scheme: 'bearer',
+          parameters: { realm: 'https://x/t?a=b,c', service: 'reg', scope: 'repository:a:pull,push' },
+        },
+      ],
+    ],
+    [
+      'Basic realm="one", Bearer realm="two"',
+      [
+        { scheme: 'basic', parameters: { realm: 'one' } },
+        { scheme: 'bearer', parameters: { realm: 'two' } },
+      ],
+    ],
+    [
+      'Negotiate, Basic realm=x',
+      [
+        { scheme: 'negotiate', parameters: {} },
+        { scheme: 'basic', parameters: { realm: 'x' } },
+      ],
+    ],
+    [
+      'Digest YWJj==, Basic realm="q\\"q"',
+      [
+        { scheme: 'digest', parameters: {} },
+        { scheme: 'basic', parameters: { realm: 'q"q' } },
+      ],
+    ],
+    ['Basic realm="never closed', [{ scheme: 'basic', parameters: {} }]],
+    ['', []],
+    ['"', []],
+  ]
+  for (const [header, expected] of cases) assert.deepEqual(parseChallenges(header), expected, header)
+})
+
+test('endpoints: insecure names and ranges, mirrors', () => {
+  const endpoints = new Endpoints({
+    mirrors: ['https://mirror.example/base'],
+    insecureRegistries: ['10.0.0.0/8', 'plain.example:5000'],
+  })
+  const urls = (host: string) => endpoints.forPull(host).map(({ url }) => url.href)
+  assert.deepEqual(urls('docker.io'), ['https://mirror.example/base/', 'https://registry-1.docker.io/'])
+  assert.deepEqual(urls('example.com'), ['https://example.com/'])
+  assert.deepEqual(urls('10.1.2.3:5000'), ['https://10.1.2.3:5000/', 'http://10.1.2.3:5000/'])
+  assert.deepEqual(urls('plain.example:5000'), ['https://plain.example:5000/', 'http://plain.example:5000/'])
+  assert.deepEqual(urls('plain.example:6000'), ['https://plain.example:6000/'])
+  assert.deepEqual(urls('localhost:5000'), ['https://localhost:5000/', 'http://localhost:5000/'])
+  for (const bad of ['ftp://x', 'nonsense', 'https://user:pw@x', 'https://x/?q'])
+    assert.throws(() => new Endpoints({ mirrors: [bad] }), { kind: 'invalid' }, bad)
+})
+
+test('small things: headers, bars, waits', () => {
+  const credentials = { username: 'ann', password: 'sec:ret', serverAddress: 'host' }
+  assert.deepEqual(decodeAuthHeader(encodeAuthHeader(credentials)), credentials)
+  assert.deepEqual(decodeAuthHeader(Buffer.from('{"auth":"YW5uOmE6Yg=="}').toString('base64')), {
+    username: 'ann',
+    password: 'a:b',
+  })
+  for (const bad of ['%%%', 'bm90IGpzb24=', 'W10=', undefined]) assert.deepEqual(decodeAuthHeader(bad), {})
+  assert.equal(drawBar(535_552, 116_667_347), `[>${' '.repeat(50)}]  535.6kB/116.7MB`)
+  assert.equal(drawBar(8_091_378, 116_667_347), `[===>${' '.repeat(47)}]  8.091MB/116.7MB`)
+  assert.equal(drawBar(5_243_885, 5_243_885), `[${'='.repeat(50)}>]  5.244MB/5.244MB`)
+  assert.equal(parseRetryAfter('3'), 3000)
+  assert.equal(parseRetryAfter('Thu, 01 Jan 1970 00:00:05 GMT', 2000), 3000)
+  assert.equal(parseRetryAfter('soon'), undefined)
+})
