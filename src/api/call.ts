@@ -9,9 +9,18 @@ import type { Query } from './query.ts'
 
 /** A connection that became a plain stream of bytes in both directions. */
 export interface Upgraded {
+  /** The connection, or what Node puts around it where the request has a body. */
   socket: Socket
   /** Bytes of the stream that came with the request. Its body is not among them. */
   head: Buffer
+}
+
+/** Why work was given up: nobody is left who waits for it. */
+export class ClientGone extends Error {
+  constructor() {
+    super('the client has gone')
+    this.name = 'ClientGone'
+  }
 }
 
 export class Call {
@@ -46,7 +55,7 @@ export class Call {
       const controller = new AbortController()
       this.#controller = controller
       const gone = () => {
-        if (!this.res.writableFinished || this.#upgraded) controller.abort(new Error('the client has gone'))
+        if (!this.res.writableFinished || this.#upgraded) controller.abort(new ClientGone())
       }
       if (this.#upgraded) this.#upgraded.socket.once('close', gone)
       else this.res.once('close', gone)
@@ -117,7 +126,7 @@ export class Call {
     const upgraded = this.#upgraded
     if (!upgraded) throw invalid('no upgrade proto in request')
     this.res.detachSocket(upgraded.socket)
-    upgraded.socket.setTimeout(0)
+    this.req.socket.setTimeout(0)
     return upgraded
   }
 }

@@ -36,7 +36,8 @@ export function joinStreams(client: Duplex, container: Duplex): Promise<void> {
     client.on('error', () => client.destroy())
     container.on('error', () => container.destroy())
     container.pipe(client)
-    client.pipe(container)
+    if (container.writable) client.pipe(container)
+    else client.resume()
     container.once('end', () => container.destroy())
   })
 }

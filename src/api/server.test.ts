@@ -194,6 +194,20 @@ describe('the API over a unix socket', () => {
     assert.match(text, /\r\n\r\nTYPEDBYE$/)
   })
 
+  test('a body that comes late is still a body', async () => {
+    const head =
+      'HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n'
+    const text = await converse(`POST /v1.41/exec/x/start ${head}`, socket => {
+      setTimeout(() => socket.write('{}'), 20)
+      setTimeout(() => socket.end('typed'), 40)
+    })
+    assert.match(text, /101 UPGRADED[\s\S]*\r\n\r\nTYPEDBYE$/)
+    const refused = await converse(`POST /v1.99/exec/x/start ${head}`, socket => {
+      setTimeout(() => socket.write('{}'), 20)
+    })
+    assert.match(refused, /^HTTP\/1\.1 400 Bad Request\r\n/)
+  })
+
   test('without an upgrade the older form answers', async () => {
     const { status, headers, text } = await ask('POST', '/containers/x/attach?stream=1', 'typed')
     assert.equal(status, 200)

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import type { Engine } from '../engine/engine.ts'
 import { kindOf } from '../errors.ts'
 import { type Logger, silent } from '../logger.ts'
-import { Call, type Upgraded } from './call.ts'
+import { Call, ClientGone, type Upgraded } from './call.ts'
 import { answerTo } from './errors.ts'
 import { Query } from './query.ts'
 import { Router } from './router.ts'
@@ -101,7 +101,7 @@ function decodePath(path: string): string {
 
 function fail(req: http.IncomingMessage, res: http.ServerResponse, error: unknown, logger: Logger): void {
   const { status, message } = answerTo(error)
-  if (kindOf(error) === 'internal') {
+  if (kindOf(error) === 'internal' && !(error instanceof ClientGone)) {
     logger.error('Handler returned an error', { method: req.method, path: req.url, error: message })
     if (error instanceof Error && error.name !== 'GantryError') logger.debug(error.stack ?? '')
   }

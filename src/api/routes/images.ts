@@ -67,6 +67,8 @@ export const imageRoutes = [
   post('/images/load', async (call, engine) => {
     const platform = parsePlatform(call.query.text('platform'))
     const quiet = call.query.flag('quiet', true)
+    // As Docker: whatever is wrong with an archive is told in the stream.
+    call.res.writeHead(200, { 'Content-Type': 'application/json' })
     await sendProgress(call, progress =>
       engine.images.load(call.req, { quiet, progress, signal: call.signal, ...(platform && { platform }) }),
     )

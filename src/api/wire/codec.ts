@@ -107,7 +107,8 @@ export const set: Codec<string[]> = {
   zero: null,
   decode(value, path) {
     if (!isObject(value)) mismatch(value, path, this.goType)
-    return Object.keys(value)
+    const keys = Object.keys(value)
+    return keys.length > 0 ? keys : undefined
   },
   encode: value => Object.fromEntries(value.map(key => [key, {}])),
 }

@@ -11,7 +11,7 @@ export function encodeSummary(summary: ContainerSummary, api: number): Record<st
     Names: summary.names,
     Image: summary.image,
     ImageID: summary.imageId,
-    ...(api >= 48 && summary.imageManifest && { ImageManifestDescriptor: summary.imageManifest }),
+    ...(api >= 52 && summary.imageManifest && { ImageManifestDescriptor: summary.imageManifest }),
     Command: summary.command,
     Created: summary.created,
     Ports: summary.ports.map(port => ({
@@ -56,7 +56,7 @@ export function encodeDetails(details: ContainerDetails, api: number): Record<st
     RestartCount: record.state.restartCount,
     Driver: record.driver,
     Platform: record.platform.os,
-    ...(api >= 48 && details.imageManifest && { ImageManifestDescriptor: details.imageManifest }),
+    ...(api >= 52 && details.imageManifest && { ImageManifestDescriptor: details.imageManifest }),
     MountLabel: '',
     ProcessLabel: '',
     AppArmorProfile: details.appArmorProfile,

@@ -30,11 +30,18 @@ export function decodeCreateRequest(body: unknown, api: number): ContainerSpec {
   if (body === null || Object.keys(body as object).length === 0) {
     throw invalid('config cannot be empty in order to create a container')
   }
+  dropWhatIsNoLimit(host)
   forOlderClients(host, api)
   const spec: ContainerSpec = { config, host }
   const networks = withMacAddress(networking?.endpoints, host.networkMode, macAddress)
   if (networks) spec.networks = networks
   return spec
+}
+
+/** Docker's client sends these for what was not asked; inspect shows them as `null`. */
+function dropWhatIsNoLimit(host: HostSpec): void {
+  if ((host.pidsLimit ?? 0) <= 0) delete host.pidsLimit
+  if (host.memorySwappiness === -1) delete host.memorySwappiness
 }
 
 /** What clients of an older API did not know, and what they were promised instead. */
@@ -43,7 +50,6 @@ function forOlderClients(host: HostSpec, api: number): void {
   if (api < 41) host.cgroupnsMode ||= 'host'
   if (api < 42) {
     for (const mount of host.mounts ?? []) delete mount.bind?.createMountpoint
-    if ((host.pidsLimit ?? 0) <= 0) delete host.pidsLimit
   }
   if (api >= 42) delete host.kernelMemory
   if (api < 44) {

@@ -9,7 +9,7 @@ export function encodeImageSummary(image: ImageSummary, api: number): Record<str
     Id: image.id,
     Labels: image.labels,
     ParentId: image.parentId,
-    ...(api >= 48 && image.descriptor && { Descriptor: image.descriptor }),
+    ...(api >= 52 && image.descriptor && { Descriptor: image.descriptor }),
     RepoDigests: image.repoDigests,
     RepoTags: image.repoTags,
     SharedSize: image.sharedSize,
@@ -55,7 +55,6 @@ export function encodeImage(image: ImageDetails, api: number): Record<string, un
     ...(api < 45 && { Container: '', ContainerConfig: emptyConfig }),
     ...(api < 52 && { DockerVersion: '' }),
     Author: config.author ?? '',
-    Config: encodeImageConfig(config.config ?? {}, api),
     Architecture: config.architecture,
     ...(config.variant && { Variant: config.variant }),
     Os: config.os,
@@ -68,7 +67,8 @@ export function encodeImage(image: ImageDetails, api: number): Record<string, un
       ...(config.rootfs.diff_ids.length > 0 && { Layers: config.rootfs.diff_ids }),
     },
     Metadata: { LastTagTime: image.lastTagTime },
-    ...(api >= 48 && image.descriptor && { Descriptor: image.descriptor }),
+    Config: encodeImageConfig(config.config ?? {}, api),
+    ...(api >= 52 && image.descriptor && { Descriptor: image.descriptor }),
   }
 }
 
