@@ -114,7 +114,7 @@ export function compilePlan(
       ...processOps(spec.process, spec.linux.seccomp, host.facts),
     ],
     parent: namespaces.user,
-    exit: cgroup.exit,
+    exit: [...survivorOps(spec, context.cgroup), ...cgroup.exit],
     teardown: cgroup.teardown,
   }
   return { plan, fds: slots.fds, release: () => bornIn !== undefined && closeSync(bornIn) }
@@ -193,6 +193,12 @@ function userMapOps({ linux }: RuntimeSpec): Op[] {
 }
 
 // --- the smaller parts ---
+
+/** The kernel ends everything in a PID namespace with its first process; without one of its own somebody has to. */
+function survivorOps({ linux }: RuntimeSpec, cgroup: Cgroup): Op[] {
+  const ownPids = linux.namespaces.some(entry => entry.type === 'pid' && entry.path === undefined)
+  return ownPids ? [] : [{ op: 'killAll', path: cgroup.processFile, mayFail: true }]
+}
 
 export function logOps(log: LogTarget | undefined): Op[] {
   if (!log || log.format === 'none') return []

@@ -17,6 +17,8 @@ export interface Cgroup {
   /** `/gantry/<id>`: below each hierarchy's root. */
   readonly path: string
   readonly version: 1 | 2
+  /** The file that lists its processes. */
+  readonly processFile: string
   /**
    * Make the groups above and, in the v2 tree, the container's folder with its device filter. Answers an fd of that folder, which
    * the process is to be born into (the caller closes it); `undefined` where there is no v2 tree.

@@ -90,6 +90,12 @@ export class CgroupV1 implements Cgroup {
     return folder ? [{ op: 'writeFile', path: `${folder}/${file}`, data: value }] : []
   }
 
+  /** Of a hierarchy that no process leaves without CAP_SYS_ADMIN on the host; all list the same. */
+  get processFile(): string {
+    const folder = this.#folder('freezer') ?? this.#folder('devices') ?? this.#folders()[0]!
+    return `${folder}/cgroup.procs`
+  }
+
   update(resources: LinuxResources): void {
     const { devices: _, memory, ...others } = resources
     const writes = [...memoryLimits({ memory: memory ?? {} }, this.#raises(memory)), ...v1Limits(others)]
@@ -134,10 +140,8 @@ export class CgroupV1 implements Cgroup {
     return state === 'FROZEN' || state === 'FREEZING'
   }
 
-  /** Of the hierarchy that a process can not leave without CAP_SYS_ADMIN on the host; all hold the same. */
   processes(): number[] {
-    const folder = this.#folder('freezer') ?? this.#folder('devices') ?? this.#folders()[0]
-    return folder ? processesBelow(folder) : []
+    return processesBelow(path.dirname(this.processFile))
   }
 
   kill(): void {

@@ -61,6 +61,10 @@ export class CgroupV2 implements Cgroup {
     return [{ op: 'writeFile', path: `${this.#folder}/cgroup.procs`, data: '0' }]
   }
 
+  get processFile(): string {
+    return `${this.#folder}/cgroup.procs`
+  }
+
   update(resources: LinuxResources): void {
     for (const { file, value } of v2Limits(resources)) fs.writeFileSync(`${this.#folder}/${file}`, value)
   }

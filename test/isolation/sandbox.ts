@@ -1,0 +1,119 @@
+/** Containers without a daemon: the launcher, the tests' busybox and a temporary folder. */
+import { execFileSync } from 'node:child_process'
+import * as fs from 'node:fs'
+import * as os from 'node:os'
+import * as path from 'node:path'
+import {
+  compilePlan,
+  type LaunchContext,
+  openCgroup,
+  type RuntimeSpec,
+  strayCgroups,
+} from '../../src/runtime/index.ts'
+import type { ExitRecord, Task } from '../../src/runtime/launcher.ts'
+import { createLauncher } from '../../src/runtime/shim-launcher.ts'
+import { busyboxRootfs } from '../support/busybox.ts'
+
+/** Why containers cannot be launched here, or `false`: for `test(…, { skip })`. */
+export function cannotLaunch(): string | false {
+  return process.getuid?.() === 0 ? false : 'needs root'
+}
+
+export interface Run {
+  exit: ExitRecord
+  /** What it wrote to both streams, or to its terminal. */
+  output: string
+}
+
+export interface Running {
+  task: Task
+  /** Ends with the process. */
+  finished: Promise<Run>
+}
+
+export class Sandbox {
+  readonly folder: string
+  readonly rootfs: string
+  readonly launcher: ReturnType<typeof createLauncher>
+  readonly #cgroups = new Set<string>()
+  #count = 0
+
+  constructor() {
+    this.folder = fs.mkdtempSync(path.join('/var/tmp', 'gantry-sandbox-'))
+    this.rootfs = path.join(this.folder, 'rootfs')
+    fs.mkdirSync(this.rootfs)
+    execFileSync('tar', ['-xf', busyboxRootfs(), '-C', this.rootfs])
+    this.launcher = createLauncher({ root: path.join(this.folder, 'run') })
+  }
+
+  /** Start a container and stay with it until it ends. `context` may give another root. */
+  async start(spec: RuntimeSpec, context: Partial<LaunchContext> = {}): Promise<Running> {
+    const layer = path.join(this.folder, `layer-${this.#count++}`)
+    const [upperdir, workdir] = [path.join(layer, 'upper'), path.join(layer, 'work')]
+    fs.mkdirSync(upperdir, { recursive: true })
+    fs.mkdirSync(workdir)
+    const { cgroupsPath } = spec.linux
+    const id = path.basename(cgroupsPath)
+    this.#cgroups.add(cgroupsPath)
+    const compiled = compilePlan(spec, {
+      rootfs: { type: 'overlay', lowerdirs: [this.rootfs], upperdir, workdir },
+      cgroup: openCgroup(cgroupsPath),
+      ...context,
+    })
+    try {
+      const task = await this.launcher.launch({ id, plan: compiled.plan, fds: compiled.fds })
+      const output = collect(task, spec.process.terminal ?? false)
+      await task.start()
+      const finished = Promise.all([task.wait(), output]).then(async ([exit, text]) => {
+        await task.delete()
+        return { exit, output: text }
+      })
+      return { task, finished }
+    } finally {
+      compiled.release()
+    }
+  }
+
+  async run(spec: RuntimeSpec, context: Partial<LaunchContext> = {}): Promise<Run> {
+    return (await this.start(spec, context)).finished
+  }
+
+  /** Everything away, also what a failed test left running. */
+  remove(): void {
+    const left = new Set(strayCgroups().map(stray => stray.path))
+    for (const cgroupPath of this.#cgroups) {
+      if (!left.has(cgroupPath)) continue
+      const cgroup = openCgroup(cgroupPath)
+      cgroup.kill()
+      cgroup.remove()
+    }
+    fs.rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+async function collect(task: Task, terminal: boolean): Promise<string> {
+  const stream = await task.attach({ stdout: true, stderr: true })
+  const chunks: Buffer[] = []
+  return new Promise((resolve, reject) => {
+    stream.on('data', chunk => chunks.push(chunk))
+    stream.on('error', reject)
+    stream.on('end', () =>
+      resolve(terminal ? Buffer.concat(chunks).toString() : unframe(Buffer.concat(chunks))),
+    )
+  })
+}
+
+/** Docker's frames: 8 bytes of header, the last four of them the length. */
+function unframe(bytes: Buffer): string {
+  const payloads: Buffer[] = []
+  for (let at = 0; at + 8 <= bytes.length; ) {
+    const length = bytes.readUInt32BE(at + 4)
+    payloads.push(bytes.subarray(at + 8, at + 8 + length))
+    at += 8 + length
+  }
+  return Buffer.concat(payloads).toString()
+}
+
+/** The temporary folder of tests that need one outside of a sandbox. */
+export const temporaryFolder = (name: string): string =>
+  fs.mkdtempSync(path.join(os.tmpdir(), `gantry-${name}-`))
