@@ -10,6 +10,7 @@ import { Chains } from './chains.ts'
 import { startJob } from './confined/job.ts'
 import type { ContentStore, Growing } from './content-store.ts'
 import type { ChainId } from './digest.ts'
+import type { ReplacedFolder } from './layer/diff.ts'
 import type { DiffRequest, DiffResult } from './layer/diff-task.ts'
 import type {
   Change,
@@ -115,7 +116,8 @@ export class OverlaySnapshots implements Snapshots {
   async changes(snapshot: WritableSnapshot, signal?: AbortSignal): Promise<Change[]> {
     const lower = this.#mount(snapshot.lowerdirs)
     try {
-      return (await this.#inspect(snapshot, 'changes', { lower, signal }).result).changes
+      const { changes, replaced } = await this.#inspect(snapshot, 'changes', { lower, signal }).result
+      return withLost(changes, replaced, lower)
     } finally {
       fs.closeSync(lower)
     }
@@ -181,6 +183,26 @@ export class OverlaySnapshots implements Snapshots {
   settled(): Promise<void> {
     return this.#chains.settled()
   }
+}
+
+/** Add what replaced folders lost. A thread that sees only the upper folder cannot list those below. */
+function withLost(changes: Change[], replaced: readonly ReplacedFolder[], lower: number): Change[] {
+  if (replaced.length === 0) return changes
+  const kinds = new Map(changes.map(({ path, kind }) => [path, kind]))
+  for (const { path: folder, kept } of replaced) {
+    const flags = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY
+    const fd = linux.openat2(lower, folder, { flags, resolve: linux.RESOLVE_IN_ROOT })
+    try {
+      const lost = fs.readdirSync(`/proc/self/fd/${fd}`).filter(name => !kept.includes(name))
+      for (const name of lost) kinds.set(`${folder}/${name}`, 2)
+      if (lost.length === 0) continue
+      for (let each = folder; each !== '/'; each = path.dirname(each))
+        if (!kinds.has(each)) kinds.set(each, 0)
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+  return [...kinds].map(([path, kind]) => ({ path, kind })).sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
 function writableFolders(folder: string): { upperdir: string; workdir: string } {

@@ -6,7 +6,7 @@ import * as fs from 'node:fs'
 import { hasCode } from '../../errors.ts'
 import * as linux from '../../linux/index.ts'
 import { type ByteString, isAscii, type TarEntry, toBytes } from '../tar/entry.ts'
-import { fsPath, parentPath } from '../tar/path.ts'
+import { cleanPath, fsPath, joinPath, parentPath } from '../tar/path.ts'
 
 const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants
 
@@ -37,8 +37,15 @@ export function placing<T>(path: ByteString, create: () => T): T {
   }
 }
 
-export function makeFolders(path: ByteString): void {
-  fs.mkdirSync(fsPath(path), { recursive: true, mode: 0o755 })
+/** Also where a part of the path is a link to a folder that is not there yet. */
+export function makeFolders(path: ByteString, hops = 0): void {
+  try {
+    fs.mkdirSync(fsPath(path), { recursive: true, mode: 0o755 })
+  } catch (error) {
+    if (hops > 8 || !lstat(path)?.isSymbolicLink()) throw error
+    const target = fs.readlinkSync(fsPath(path), 'buffer').toString('latin1')
+    makeFolders(cleanPath(target.startsWith('/') ? target : joinPath(parentPath(path), target)), hops + 1)
+  }
 }
 
 export function removeTree(path: ByteString): void {

@@ -44,7 +44,7 @@ export function startJob<Data, Result>(
   const extension = base.endsWith('.ts') ? '.ts' : '.js'
   const credit = new SharedArrayBuffer(4)
   const setup: JobSetup<Data> = { root, data, credit }
-  const worker = new Worker(new URL(name + extension, base), { workerData: setup })
+  const worker = new Worker(new URL(name + extension, base), { workerData: setup, trackUnmanagedFds: false })
   const { promise: result, resolve, reject } = Promise.withResolvers<Result>()
   result.catch(() => {}) // whoever only reads the output is told there
   const ended = Promise.withResolvers<void>()

@@ -27,7 +27,8 @@ export function archivePath(
 ): { stat: PathStat; stream: Readable } {
   const stat = statPath(root, asked)
   const { path, name } = askedPath(asked)
-  return { stat, stream: exportFrom(root, { path: fromText(path), name: fromText(name) }, signal) }
+  const first = path === '/' && name === '.' ? './' : fromText(name)
+  return { stat, stream: exportFrom(root, { path: fromText(path), name: first }, signal) }
 }
 
 /** `docker export`: the whole root. The caller may close `root` as soon as this returns. */

@@ -85,20 +85,21 @@ function pathOf(fd: number): string {
   return fs.readlinkSync(`/proc/self/fd/${fd}`)
 }
 
-const KINDS: Record<number, number> = {
-  9604: 2 ** 31,
-  21609: 2 ** 27,
-  14406: 2 ** 26,
-  4802: 2 ** 26 + 2 ** 21,
-  2401: 2 ** 25,
-  26411: 2 ** 24,
-}
+/** File type of `st_mode` to Go's bits. */
+const KINDS = new Map([
+  [0o040000, 2 ** 31],
+  [0o120000, 2 ** 27],
+  [0o060000, 2 ** 26],
+  [0o020000, 2 ** 26 + 2 ** 21],
+  [0o010000, 2 ** 25],
+  [0o140000, 2 ** 24],
+])
 
 /** Go's `os.FileMode` of a `st_mode`. */
 export function goMode(mode: number): number {
   return (
     (mode & 0o777) +
-    (KINDS[mode & 0o170000] ?? 0) +
+    (KINDS.get(mode & 0o170000) ?? 0) +
     (mode & 0o4000 ? 2 ** 23 : 0) +
     (mode & 0o2000 ? 2 ** 22 : 0) +
     (mode & 0o1000 ? 2 ** 20 : 0)

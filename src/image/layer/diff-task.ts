@@ -3,7 +3,15 @@ import { confinedTask, type TaskPort } from '../confined/task.ts'
 import type { Change } from '../snapshots.ts'
 import { fromText } from '../tar/entry.ts'
 import type { WhiteoutStyle } from './apply.ts'
-import { changesTar, lowerStat, overlayChanges, overlayTar, treeChanges, usage } from './diff.ts'
+import {
+  changesTar,
+  lowerStat,
+  overlayChanges,
+  overlayTar,
+  type ReplacedFolder,
+  treeChanges,
+  usage,
+} from './diff.ts'
 
 export interface DiffRequest {
   want: 'usage' | 'changes' | 'tar'
@@ -18,20 +26,25 @@ export interface DiffRequest {
 export interface DiffResult {
   size: number
   changes: Change[]
+  replaced: ReplacedFolder[]
 }
+
+const NOTHING: DiffResult = { size: 0, changes: [], replaced: [] }
 
 function diff(request: DiffRequest, port: TaskPort<DiffResult>): DiffResult {
   const { want, style, lower = -1, lowerPaths = [] } = request
   const sink = (bytes: Uint8Array) => port.write(bytes)
-  if (want === 'usage') return { size: usage(), changes: [] }
+  if (want === 'usage') return { ...NOTHING, size: usage() }
   if (want === 'tar' && style === 'overlay') {
     overlayTar(sink)
-    return { size: 0, changes: [] }
+    return NOTHING
   }
   const below = lowerStat(lower)
-  const changes = style === 'overlay' ? overlayChanges(below) : treeChanges(below, lowerPaths.map(fromText))
+  const replaced: ReplacedFolder[] = []
+  const changes =
+    style === 'overlay' ? overlayChanges(below, replaced) : treeChanges(below, lowerPaths.map(fromText))
   if (want === 'tar') changesTar(sink, changes)
-  return { size: 0, changes }
+  return { ...NOTHING, changes, replaced }
 }
 
 await confinedTask<DiffRequest, DiffResult>(diff)

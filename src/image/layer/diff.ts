@@ -6,7 +6,7 @@ import * as fs from 'node:fs'
 import { hasCode } from '../../errors.ts'
 import * as linux from '../../linux/index.ts'
 import { linuxPath } from '../confined/files.ts'
-import { lstatExact, TreeWriter, walk } from '../confined/tree.ts'
+import { lstatExact, sortedNames, TreeWriter, walk } from '../confined/tree.ts'
 import type { Change } from '../snapshots.ts'
 import { type ByteString, tarEntry, toText } from '../tar/entry.ts'
 import { baseName, joinPath, parentPath } from '../tar/path.ts'
@@ -43,8 +43,18 @@ function isOpaque(path: ByteString): boolean {
   return linux.getxattr(linuxPath(path), 'trusted.overlay.opaque')?.toString() === 'y'
 }
 
-/** Changes of an overlay upper folder, sorted by path. A folder that only something in it changed counts as changed, as with Docker. */
-export function overlayChanges(lower: LowerStat): Change[] {
+/** A folder that was made anew where one had been: what was in the old one and is not in it, is deleted. */
+export interface ReplacedFolder {
+  path: string
+  /** Names in the new one. */
+  kept: string[]
+}
+
+/**
+ * Changes of an overlay upper folder, sorted by path. A folder in which something changed counts as changed, as with Docker. What
+ * a {@link ReplacedFolder} lost is left to whoever can list the layers below.
+ */
+export function overlayChanges(lower: LowerStat, replaced: ReplacedFolder[]): Change[] {
   const changes = new Changes()
   walk('/', (path, stat) => {
     const below = lower(path)
@@ -53,7 +63,10 @@ export function overlayChanges(lower: LowerStat): Change[] {
       return false
     }
     if (below === undefined) changes.add(path, 1)
-    else if (!sameFolder(stat, below)) changes.add(path, 0)
+    else if (!sameFile(stat, below)) changes.add(path, 0)
+    if (stat.isDirectory() && below?.isDirectory() && isOpaque(path)) {
+      replaced.push({ path: toText(path), kept: sortedNames(path).map(toText) })
+    }
     return true
   })
   return changes.sorted()
@@ -78,19 +91,12 @@ export function treeChanges(lower: LowerStat, lowerPaths: Iterable<ByteString>):
   return changes.sorted()
 }
 
-/** Whether both are folders and nobody touched the upper one itself. */
-function sameFolder(stat: fs.BigIntStats, below: fs.BigIntStats): boolean {
-  return (
-    stat.isDirectory() && below.isDirectory() && sameOwnership(stat, below) && stat.mtimeNs === below.mtimeNs
-  )
-}
-
+/** As Docker: times and sizes of folders do not count. */
 function sameFile(stat: fs.BigIntStats, below: fs.BigIntStats): boolean {
   return (
     sameOwnership(stat, below) &&
-    stat.mtimeNs === below.mtimeNs &&
     stat.rdev === below.rdev &&
-    (stat.isDirectory() || stat.size === below.size)
+    (stat.isDirectory() || (stat.size === below.size && stat.mtimeNs === below.mtimeNs))
   )
 }
 
