@@ -10,6 +10,7 @@ const rules: [RegExp, string][] = [
     '<while>$3',
   ],
   [/\b\d+(\.\d+)?\s?(B|kB|MB|GB|KiB|MiB|GiB)\b/g, '<size>'],
+  [/[\w./-]*\/volumes\//g, '<root>/volumes/'],
   [/\b1[67]\d{8}\b/g, '<seconds>'],
 ]
 

@@ -54,7 +54,8 @@ export class Runner {
       await this.#clean(name)
       if (scenario.setup) await this.#must(scenario.setup, folder, env)
       const { stdout, stderr, code } = await this.#shell(scenario.run, folder, env)
-      return { stdout: normalise(stdout), stderr: normalise(stderr), code }
+      const plain = (text: string) => normalise(text.replaceAll(folder, '<folder>'))
+      return { stdout: plain(stdout), stderr: plain(stderr), code }
     } finally {
       await this.#clean(name)
       fs.rmSync(folder, { recursive: true, force: true })

@@ -22,7 +22,7 @@ export default area('attach', [
   [
     'attach-with-input',
     'docker run -di --network none --name $N $I head -n 1',
-    'echo typed | docker attach $N',
+    '(sleep 0.5; echo typed) | docker attach $N',
   ],
   [
     'run-terminal',
