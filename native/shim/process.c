@@ -172,7 +172,7 @@ void process_feed(struct process *p) {
     if (!p->tty) unwatch(to);
   }
   bool waits = queue_length(&p->stdin_queue) > 0;
-  if (!waits && p->close_stdin && !p->tty) unwatch(to);
+  if (!waits && p->close_stdin) unwatch(to);
   if (p->tty) process_flow(p);
   else if (to->fd >= 0) rewatch(to, waits ? EPOLLOUT : EPOLLERR);
 }
@@ -189,6 +189,7 @@ static void input_ready(struct source *source, uint32_t events) {
 }
 
 void process_close_stdin(struct process *p) {
+  if (p->tty) return; // whoever comes next types on
   p->close_stdin = true;
   process_feed(p);
 }

@@ -9,6 +9,8 @@ export class LaunchError extends Error {
   /** `ENOENT`, … */
   readonly code: string
   readonly errno: number
+  /** What the errno means: `no such file or directory`. */
+  readonly text: string
   /** The path or name that it was about, and what the kernel said; '' where there is none. */
   readonly detail: string
 
@@ -28,6 +30,7 @@ export class LaunchError extends Error {
     this.op = fields.op
     this.code = fields.code
     this.errno = fields.errno
+    this.text = fields.text
     this.detail = fields.detail
   }
 }

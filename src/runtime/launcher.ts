@@ -83,6 +83,8 @@ export interface Task {
   readonly started: boolean
   /** Execs that run, by id: more than none only after a reconnect or an {@link exec}. */
   readonly execs: ReadonlyMap<string, ExecTask>
+  /** Called after each rotation of the log: somebody may want to compress what is now `….1`. */
+  onRotated: () => void
   start(): Promise<void>
   /** Signal the process. Rejects with a LinuxError ESRCH when it has ended. */
   kill(signal: number): Promise<void>
