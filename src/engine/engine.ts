@@ -5,6 +5,8 @@ import { openStorage } from '../image/storage.ts'
 import { type Logger, silent } from '../logger.ts'
 import { KeyedMutex } from '../mutex.ts'
 import { Networks } from '../network/networks.ts'
+import type { FileEdits } from '../network/types.ts'
+import { Registries } from '../registry/registries.ts'
 import { createLauncher } from '../runtime/shim-launcher.ts'
 import { Volumes } from '../volume/volumes.ts'
 import type { EngineConfig } from './config.ts'
@@ -42,6 +44,8 @@ export class Engine {
   readonly volumes: EngineVolumes
   readonly events: Events
   readonly system: System
+  /** Login, search, and what a name stands for elsewhere. */
+  readonly registries: Registries
   readonly config: EngineConfig
   readonly logger: Logger
   /** For rooms above that need the stores themselves: build, registry. */
@@ -59,7 +63,8 @@ export class Engine {
     this.execs = new Execs(context)
     const health = new HealthChecks(context, this.execs)
     this.containers = new Containers(context, (container, signal) => health.watch(container, signal))
-    this.images = new Images(context)
+    this.registries = new Registries(context.images, registryConfig(context.config))
+    this.images = new Images(context, this.registries)
     this.networks = new EngineNetworks(context)
     this.volumes = new EngineVolumes(context)
     this.system = new System(context, this.containers, this.images, this.volumes)
@@ -90,11 +95,7 @@ export class Engine {
           config,
           logger,
           onEvent: (action, id, attributes) => events.emit('network', action, id, attributes),
-          onFilesChanged: (id, files) => {
-            const folder = store.folderOf(id)
-            fs.writeFileSync(path.join(folder, 'hosts'), files.hosts)
-            fs.writeFileSync(path.join(folder, 'resolv.conf'), files.resolvConf)
-          },
+          onFilesChanged: (id, edits) => editFiles(store.folderOf(id), edits),
         },
         runningContainers({ store }, findings),
       )
@@ -131,5 +132,29 @@ export class Engine {
     await this.context.networks.close()
     for (const container of this.context.store.all()) container.task?.disconnect()
     this.#releaseRoot()
+  }
+}
+
+/** In place: the container has these very files mounted. */
+function editFiles(folder: string, edits: FileEdits): void {
+  for (const [name, edit] of [
+    ['hosts', edits.hosts],
+    ['resolv.conf', edits.resolvConf],
+  ] as const) {
+    const file = path.join(folder, name)
+    const before = fs.readFileSync(file, 'utf8')
+    const after = edit(before)
+    if (after !== before) fs.writeFileSync(file, after)
+  }
+}
+
+function registryConfig(config: EngineConfig) {
+  return {
+    ...(config.registryMirrors && { mirrors: config.registryMirrors }),
+    ...(config.insecureRegistries && { insecureRegistries: config.insecureRegistries }),
+    ...(config.maxConcurrentDownloads && { maxConcurrentDownloads: config.maxConcurrentDownloads }),
+    ...(config.maxConcurrentUploads && { maxConcurrentUploads: config.maxConcurrentUploads }),
+    ...(config.maxDownloadAttempts && { maxDownloadAttempts: config.maxDownloadAttempts }),
+    environment: process.env,
   }
 }
