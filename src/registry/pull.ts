@@ -15,7 +15,7 @@ import {
 } from '../image/types.ts'
 import { download } from './download.ts'
 import { RegistryError } from './errors.ts'
-import { parseManifest } from './manifests.ts'
+import { isIndexType, parseManifest } from './manifests.ts'
 import {
   chooseManifest,
   formatPlatform,
@@ -75,7 +75,7 @@ export async function pullReference(
   const name = nameOf(reference)
   const before = shared.images.named(name)
   let record = shared.images.named(repoDigest)
-  if (record && fits(record, platform)) {
+  if (record && (fits(record, platform) || !isIndexType(root.mediaType))) {
     say(onProgress, `Pulling from ${reference.path}`, wanted)
     const descriptor = record.names.get(canonical(repoDigest))!.descriptor
     if (before?.names.get(canonical(name))?.descriptor.digest !== descriptor.digest) {
@@ -89,12 +89,14 @@ export async function pullReference(
     record = await fetchImage(shared, repository, image, [name, repoDigest], options)
   }
   say(onProgress, `Digest: ${root.digest}`)
-  if (platform && !fits(record, platform)) say(onProgress, mismatchWarning(reference, record, platform))
+  const warning =
+    platform && !fits(record, platform) ? mismatchWarning(reference, record, platform) : undefined
   return {
     reference: familiar(name),
     digest: root.digest,
     imageId: record.id,
     updated: before?.id !== record.id,
+    ...(warning && { warning }),
   }
 }
 

@@ -88,12 +88,14 @@ export class Registries implements RegistryService {
         }
         return pulled
       })
+      const emit = options.onProgress ?? (() => {})
       const updated = results.some(result => result.updated)
       const name = options.allTags ? familiarName(reference) : familiar(reference)
       say(
-        options.onProgress ?? (() => {}),
+        emit,
         updated ? `Status: Downloaded newer image for ${name}` : `Status: Image is up to date for ${name}`,
       )
+      for (const { warning } of results) if (warning) say(emit, warning)
       return results
     } catch (error) {
       throw pullError(error, reference)

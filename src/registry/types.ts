@@ -53,6 +53,8 @@ export interface PullResult {
   imageId: Digest
   /** Whether anything changed here. */
   updated: boolean
+  /** The image is not for the platform that was asked for, and the registry has no other. */
+  warning?: string
 }
 
 export interface PushOptions extends RegistryRequestOptions {

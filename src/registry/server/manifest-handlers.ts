@@ -65,6 +65,9 @@ export async function store(
   reference: string,
 ): Promise<void> {
   const { content } = registry.store
+  const tag = reference.includes(':') ? undefined : reference
+  if (repository.manifest(entry.digest) && content.has(entry.digest))
+    return repository.putManifest(entry, tag)
   if (!content.has(entry.digest)) {
     const writer = await content.ingest({ digest: entry.digest, size: bytes.length })
     await writer.write(bytes)
@@ -73,7 +76,7 @@ export async function store(
   await content.synced()
   repository.linkBlob(entry.digest)
   repository.syncLinks()
-  repository.putManifest(entry, reference.includes(':') ? undefined : reference)
+  repository.putManifest(entry, tag)
 }
 
 export function deleteManifest(
