@@ -10,7 +10,7 @@ import {
   setXattrs,
 } from '../image/confined/files.ts'
 import { confinedTask, type TaskPort } from '../image/confined/task.ts'
-import { TreeWriter } from '../image/confined/tree.ts'
+import { lstatExact, TreeWriter, walk } from '../image/confined/tree.ts'
 import { type ByteString, fromBytes, type TarEntry, toText } from '../image/tar/entry.ts'
 import { type TarHandler, TarParser } from '../image/tar/parser.ts'
 import { cleanPath, escapes, fsPath, joinPath } from '../image/tar/path.ts'
@@ -18,7 +18,13 @@ import { TarWriter } from '../image/tar/writer.ts'
 
 export type ArchiveRequest =
   /** `name` replaces `path` at the beginning of each entry's name. */
-  | { kind: 'pack'; path: string; name: string }
+  | {
+      kind: 'pack'
+      path: string
+      name: string
+      /** Mounts that belong to the container's content. Others (/proc, /sys, /dev) are shown as empty folders. */
+      mounts: string[]
+    }
   | {
       kind: 'unpack'
       /** A folder. */
@@ -30,7 +36,7 @@ export type ArchiveRequest =
 
 async function run(request: ArchiveRequest, port: TaskPort<null>): Promise<null> {
   const path = fromBytes(Buffer.from(request.path))
-  if (request.kind === 'pack') pack(path, fromBytes(Buffer.from(request.name)), port)
+  if (request.kind === 'pack') pack(path, fromBytes(Buffer.from(request.name)), new Set(request.mounts), port)
   else {
     const unpacker = new Unpacker(path, request)
     const parser = new TarParser(unpacker)
@@ -41,14 +47,27 @@ async function run(request: ArchiveRequest, port: TaskPort<null>): Promise<null>
   return null
 }
 
-function pack(path: ByteString, name: ByteString, port: TaskPort<null>): void {
+function pack(path: ByteString, name: ByteString, mounts: ReadonlySet<string>, port: TaskPort<null>): void {
   const writer = new TarWriter(bytes => port.write(bytes))
+  const tree = new TreeWriter(writer)
   const prefix = path === '/' ? 0 : path.length
   const renamed = (each: ByteString): ByteString => {
     const rest = path === '/' && each === '/' ? '' : each.slice(prefix)
-    return name === '/' ? `/${rest.replace(/^\//, '')}` : name + rest
+    if (name === '') return rest.slice(1)
+    return name === '/' ? `/${rest.slice(1)}` : name + rest
   }
-  new TreeWriter(writer).addTree(path, renamed)
+  const top = lstatExact(path)
+  if (top) {
+    const devices = new Set([top.dev])
+    if (name !== '') tree.add(path, top, renamed(path))
+    if (top.isDirectory()) {
+      walk(path, (each, stat) => {
+        tree.add(each, stat, renamed(each))
+        if (mounts.has(each)) devices.add(stat.dev)
+        return devices.has(stat.dev)
+      })
+    }
+  }
   writer.end()
 }
 

@@ -21,6 +21,8 @@ interface Place {
   root: number
   /** Absolute in `root`; a trailing `/.` or `/` is kept. */
   path: string
+  /** The path in the container. */
+  asked: string
   mount: MountPoint | undefined
 }
 
@@ -56,7 +58,7 @@ export async function archiveGet(
     const stat = statOf(place)
     const followed = /\/\.?$/.test(place.path)
     const source = followed ? resolveInRoot(place.root, place.path) : linkItself(place)
-    const stream = pack(place.root, source, stat.name)
+    const stream = pack(place.root, source, stat.name, mountsOf(container))
     context.states.note(container, 'archive-path')
     return { stat, stream }
   })
@@ -103,14 +105,19 @@ export async function archivePut(
 /** The writable layer and what is below it, without mounts. */
 export async function exportContainer(context: EngineContext, container: Container): Promise<Readable> {
   const root = context.snapshots.mount(container.snapshot, { readOnly: true })
-  const stream = pack(root, '/', '')
+  const stream = pack(root, '/', '', [])
   stream.once('close', () => fs.closeSync(root))
   context.states.note(container, 'export')
   return stream
 }
 
-function pack(root: number, source: string, name: string): Readable {
-  const request: ArchiveRequest = { kind: 'pack', path: source, name }
+/** Places whose content is the container's, though it lies on another file system. */
+function mountsOf({ record }: Container): string[] {
+  return record.mounts.filter(({ type }) => type !== 'tmpfs').map(({ destination }) => destination)
+}
+
+function pack(root: number, source: string, name: string, mounts: string[]): Readable {
+  const request: ArchiveRequest = { kind: 'pack', path: source, name, mounts }
   return startJob<ArchiveRequest, null>('./archive-task', import.meta.url, `/proc/self/fd/${root}`, request)
     .output
 }
@@ -147,14 +154,19 @@ async function at<T>(
 function findPlace(context: EngineContext, container: Container, wanted: string): Place {
   const absolute = absolutePath(wanted)
   const mount = container.task ? undefined : mountOf(container, absolute)
-  if (!mount) return { root: openRoot(context, container), path: absolute, mount: undefined }
+  if (!mount) return { root: openRoot(context, container), path: absolute, asked: absolute, mount }
   const stats = fs.statSync(mount.source)
   // A mounted file is seen from the folder that it is in on the host.
   const folder = stats.isDirectory() ? mount.source : path.dirname(mount.source)
   const rest = stats.isDirectory()
     ? absolute.slice(mount.destination.length) || '/'
     : `/${path.basename(mount.source)}`
-  return { root: fs.openSync(folder, linux.O_PATH | fs.constants.O_DIRECTORY), path: rest, mount }
+  return {
+    root: fs.openSync(folder, linux.O_PATH | fs.constants.O_DIRECTORY),
+    path: rest,
+    asked: absolute,
+    mount,
+  }
 }
 
 /** Cleaned, absolute, with the trailing `/` or `/.` that says: the folder that it leads to. */
@@ -237,7 +249,7 @@ function statOf(place: Place): PathStat {
   if (follow && !stats.isDirectory()) throw Object.assign(new Error('not a directory'), { code: 'ENOTDIR' })
   const wanted = place.path
   return {
-    name: wanted.endsWith('/.') ? '.' : path.posix.basename(wanted) || '/',
+    name: wanted.endsWith('/.') ? '.' : path.posix.basename(place.asked) || '/',
     size: Number(stats.size),
     mode: goMode(stats),
     mtime: formatNano(stats.mtimeNs),

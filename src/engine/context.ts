@@ -8,6 +8,7 @@ import type { Launcher } from '../runtime/launcher.ts'
 import type { Volumes } from '../volume/volumes.ts'
 import type { EngineConfig } from './config.ts'
 import type { Events } from './events.ts'
+import type { InitLayers } from './init-layer.ts'
 import type { States } from './state.ts'
 import type { ContainerStore } from './store.ts'
 
@@ -25,6 +26,7 @@ export interface EngineContext {
   readonly locks: KeyedMutex
   readonly images: ImageStore
   readonly snapshots: Snapshots
+  readonly initLayers: InitLayers
   readonly volumes: Volumes
   readonly networks: Networks
   readonly launcher: Launcher

@@ -70,7 +70,9 @@ export async function createContainer(context: EngineContext, spec: ContainerSpe
     if (!joinsNetwork(host)) context.networks.validate(networkContainer(context, record))
     fs.mkdirSync(paths.folder, { mode: 0o710 })
     const fresh = makeMounts(context, record)
-    const snapshot = await context.snapshots.prepare(paths.layer, image?.image.chain)
+    const snapshot = context.initLayers.below(
+      await context.snapshots.prepare(paths.layer, image?.image.chain),
+    )
     await copyUp(context, record, snapshot, fresh)
     const container = store.add(record)
     container.snapshot = snapshot

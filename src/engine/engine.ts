@@ -16,6 +16,7 @@ import { Events } from './events.ts'
 import { Execs } from './execs.ts'
 import { HealthChecks } from './health.ts'
 import { Images } from './images.ts'
+import { InitLayers } from './init-layer.ts'
 import { EngineNetworks } from './networks.ts'
 import { findRuns, Recovery, runningContainers } from './recover.ts'
 import { acquireRoot } from './root-lock.ts'
@@ -111,6 +112,7 @@ export class Engine {
         locks: new KeyedMutex(),
         images,
         snapshots,
+        initLayers: new InitLayers(dataRoot, snapshots),
         volumes,
         networks,
         launcher,

@@ -1,5 +1,6 @@
 /** What an engine does first: whatever an earlier life left is adopted, settled or swept. There is no other start. */
 import { messageOf } from '../errors.ts'
+import { chainIdOf } from '../image/digest.ts'
 import type { RunningContainer } from '../network/types.ts'
 import { buildSpec } from '../runtime/build-spec.ts'
 import { openCgroup, strayCgroups } from '../runtime/cgroup/index.ts'
@@ -62,14 +63,13 @@ export class Recovery {
 
   /** Snapshots, volumes and states as they are now. Answers who is to be started. */
   async settle(findings: readonly Finding[]): Promise<void> {
-    const { snapshots, volumes, images, logger } = this.#context
+    const { snapshots, volumes, logger } = this.#context
     for (const { container, found } of findings) {
       const { record } = container
       try {
-        container.snapshot = await snapshots.prepare(
-          pathsOf(this.#context, record.id).layer,
-          images.get(record.imageId)?.image.chain,
-        )
+        const chain = record.imageConfig && chainIdOf(record.imageConfig.rootfs.diff_ids)
+        const snapshot = await snapshots.prepare(pathsOf(this.#context, record.id).layer, chain)
+        container.snapshot = this.#context.initLayers.below(snapshot)
       } catch (error) {
         logger.error('a layer is not there', { container: record.id, error: messageOf(error) })
       }
