@@ -32,7 +32,7 @@ import { Solver } from './solve/solver.ts'
 import type { StepExecutor } from './solve/step.ts'
 import { fetchGit } from './sources/git.ts'
 import { fetchHttp } from './sources/http.ts'
-import { ImageSource, type Puller } from './sources/images.ts'
+import { type ImageRequest, ImageSource, type Puller } from './sources/images.ts'
 import { Steps } from './steps.ts'
 import { BuildCache } from './usage.ts'
 
@@ -114,6 +114,16 @@ export class Builder {
   async close(): Promise<void> {
     for (const id of this.#running.keys()) this.cancel(id)
     await this.#files.close()
+  }
+
+  /** The config of an image, for the platform of this host unless told. */
+  resolveImage(
+    ref: string,
+    options: Partial<Omit<ImageRequest, 'ref'>> = {},
+  ): ReturnType<ImageSource['resolve']> {
+    const { platform = hostPlatform, pull = false, auth = async () => undefined } = options
+    const signal = options.signal ?? new AbortController().signal
+    return this.#images.resolve({ ref, platform, pull, auth, signal })
   }
 
   /** Build. Rejects with a {@link DockerfileError} for what is wrong in the file, with an `ExitError` for a failed command. */

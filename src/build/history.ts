@@ -26,6 +26,15 @@ export interface HistoryRecord {
 /** Records that are kept. */
 const MAX_RECORDS = 100
 
+/** Milliseconds for which a finished build can still be followed: its client may ask a little late. */
+const LINGER = 10_000
+
+interface Live {
+  events: ProgressEvent[]
+  listeners: Set<(event?: ProgressEvent) => void>
+  ended: boolean
+}
+
 export type HistoryListener = (record: HistoryRecord, change: 'started' | 'complete' | 'deleted') => void
 
 export class BuildHistory {
@@ -33,10 +42,7 @@ export class BuildHistory {
   readonly #records = new Map<string, HistoryRecord>()
   readonly #listeners = new Set<HistoryListener>()
   /** Everything that a running build told so far, and who listens to it. */
-  readonly #live = new Map<
-    string,
-    { events: ProgressEvent[]; listeners: Set<(event?: ProgressEvent) => void> }
-  >()
+  readonly #live = new Map<string, Live>()
 
   constructor(root: string) {
     this.#folder = path.join(root, 'history')
@@ -70,7 +76,7 @@ export class BuildHistory {
 
   remove(id: string): void {
     const record = this.#records.get(id)
-    if (!record || this.#live.has(id)) return
+    if (!record || this.#live.get(id)?.ended === false) return
     this.#records.delete(id)
     fs.rmSync(path.join(this.#folder, `${id}.json`), { force: true })
     for (const listener of this.#listeners) listener(record, 'deleted')
@@ -81,8 +87,34 @@ export class BuildHistory {
     const live = this.#live.get(id)
     if (!live) return undefined
     for (const event of live.events) listener(event)
+    if (live.ended) listener(undefined)
     live.listeners.add(listener)
     return () => live.listeners.delete(listener)
+  }
+
+  /** As {@link follow}, for a build that may be about to begin. */
+  async followSoon(
+    id: string,
+    patience: number,
+    signal: AbortSignal,
+    listener: (event?: ProgressEvent) => void,
+  ): Promise<(() => void) | undefined> {
+    const known = this.follow(id, listener)
+    if (known || signal.aborted) return known
+    return new Promise(resolve => {
+      const end = (stop?: () => void): void => {
+        clearTimeout(timer)
+        unlisten()
+        signal.removeEventListener('abort', onAbort)
+        resolve(stop)
+      }
+      const onAbort = () => end()
+      const timer = setTimeout(end, patience)
+      const unlisten = this.listen((record, change) => {
+        if (record.id === id && change === 'started') end(this.follow(id, listener))
+      })
+      signal.addEventListener('abort', onAbort, { once: true })
+    })
   }
 
   begin(id: string, request: BuildRequest): HistoryEntry {
@@ -100,7 +132,7 @@ export class BuildHistory {
         ...(request.dockerfile && { filename: request.dockerfile }),
       },
     }
-    const live = { events: [] as ProgressEvent[], listeners: new Set<(event?: ProgressEvent) => void>() }
+    const live: Live = { events: [], listeners: new Set(), ended: false }
     this.#records.set(id, record)
     this.#live.set(id, live)
     for (const listener of this.#listeners) listener(record, 'started')
@@ -110,7 +142,8 @@ export class BuildHistory {
       record.steps = seen.size
       record.cachedSteps = [...seen.values()].filter(event => event.cached).length
       record.completedSteps = [...seen.values()].filter(event => event.completed && !event.error).length
-      this.#live.delete(id)
+      live.ended = true
+      setTimeout(() => this.#live.delete(id), LINGER).unref()
       for (const listener of live.listeners) listener(undefined)
       this.#keep(record)
       for (const listener of this.#listeners) listener(record, 'complete')

@@ -1,11 +1,12 @@
 /** Building images: {@link Builder}. */
 export { Builder, type BuilderOptions } from './builder.ts'
-export { DockerfileError, excerpt } from './dockerfile/errors.ts'
+export { DockerfileError, excerpt, type LineRange } from './dockerfile/errors.ts'
 export type { HistoryRecord } from './history.ts'
 export { formatPlatform, hostPlatform, parsePlatform } from './plan/platform.ts'
 export type * from './request.ts'
 export { ExitError } from './solve/exit-error.ts'
 export type * from './solve/progress.ts'
 export { RuntimeExecutor } from './solve/runtime-executor.ts'
+export type { LocalFolder, LocalRequest } from './solve/session.ts'
 export type { StepExecutor, StepRequest } from './solve/step.ts'
 export type { PruneOptions, UsageRecord } from './usage.ts'

@@ -1,17 +1,13 @@
 /** Building images: the classic build, its cache, and the doors of BuildKit's clients. */
-
-import { notImplemented } from '../../errors.ts'
 import { buildClassic, cancelBuild, pruneBuilds } from '../build-classic.ts'
-import { type Handler, post } from './route.ts'
-
-const notBuilt: Handler = () => {
-  throw notImplemented('BuildKit sessions are not implemented')
-}
+import { openGrpc } from '../grpc.ts'
+import { openSession } from '../session.ts'
+import { post } from './route.ts'
 
 export const buildRoutes = [
   post('/build', buildClassic),
   post('/build/prune', pruneBuilds),
   post('/build/cancel', cancelBuild),
-  post('/session', notBuilt),
-  post('/grpc', notBuilt),
+  post('/session', openSession),
+  post('/grpc', openGrpc),
 ]

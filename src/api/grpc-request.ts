@@ -1,0 +1,215 @@
+/** The attributes with which BuildKit's clients describe a build, as a {@link BuildRequest}. */
+import * as fs from 'node:fs'
+import * as os from 'node:os'
+import * as path from 'node:path'
+import { PassThrough } from 'node:stream'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import type { BuildRequest, CacheOption, NamedContext, Output } from '../build/index.ts'
+import { parsePlatform } from '../build/index.ts'
+import { invalid, notImplemented } from '../errors.ts'
+import { BytesMessageSchema } from './proto/gen/session_pb.js'
+import type { Session } from './session.ts'
+import { sendFiles } from './session-files.ts'
+import type { LocalFolders } from './session-locals.ts'
+
+export interface SolveWords {
+  ref: string
+  session: Session | undefined
+  attrs: Record<string, string>
+  exporters: { type: string; attrs: Record<string, string> }[]
+  cacheImports: CacheOption[]
+  cacheExports: CacheOption[]
+  folders: LocalFolders
+  signal: AbortSignal
+}
+
+export function solveRequest(words: SolveWords): BuildRequest {
+  const { attrs, session, ref, signal } = words
+  const request: BuildRequest = {
+    id: ref,
+    signal,
+    context: contextOf(words),
+    ...dockerfileOf(words),
+    contexts: namedContexts(attrs),
+    buildArgs: prefixed(attrs, 'build-arg:'),
+    labels: prefixed(attrs, 'label:'),
+    pull: attrs['image-resolve-mode'] === 'pull',
+    outputs: words.exporters.map((exporter, index) => outputOf(words, exporter, index)),
+    cacheFrom: words.cacheImports,
+    cacheTo: words.cacheExports,
+    ...optionsOf(attrs),
+  }
+  if (session) {
+    request.local = wanted => words.folders.take(session, wanted)
+    request.secret = id => session.secret(id)
+    request.ssh = id => session.ssh(id)
+    request.auth = host => session.credentials(host)
+  }
+  return request
+}
+
+function optionsOf(attrs: Record<string, string>): Partial<BuildRequest> {
+  const noCache = attrs['no-cache']
+  const network = attrs['force-network-mode']
+  return {
+    ...(attrs['target'] && { target: attrs['target'] }),
+    ...(attrs['platform'] && { platforms: attrs['platform'].split(',').map(parsePlatform) }),
+    ...(noCache === '' && { noCache: true }),
+    ...(noCache && { noCacheFilter: noCache.split(',') }),
+    ...(network && { network: networkOf(network) }),
+    ...(attrs['add-hosts'] && { extraHosts: attrs['add-hosts'].split(',') }),
+    ...(attrs['shm-size'] && { shmSize: Number(attrs['shm-size']) }),
+    ...(attrs['ulimit'] && { ulimits: attrs['ulimit'].split(',').map(ulimitOf) }),
+    ...(attrs['cgroup-parent'] && { cgroupParent: attrs['cgroup-parent'] }),
+    ...(attrs['hostname'] && { hostname: attrs['hostname'] }),
+    ...(attrs['requestid'] === 'frontend.lint' && { check: true }),
+  }
+}
+
+function networkOf(text: string): 'default' | 'none' | 'host' {
+  if (text === 'none' || text === 'host') return text
+  if (text === 'default' || text === 'sandbox' || text === 'bridge') return 'default'
+  throw invalid(`invalid network mode ${text}`)
+}
+
+/** `nofile=1024:2048` */
+function ulimitOf(text: string) {
+  const [name = '', limits = ''] = text.split('=')
+  const [soft = 0, hard = soft] = limits.split(':').map(Number)
+  return { name, soft, hard }
+}
+
+function prefixed(attrs: Record<string, string>, prefix: string): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(attrs).flatMap(([key, value]) =>
+      key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [],
+    ),
+  )
+}
+
+/** A tar or Dockerfile that the client has on its standard input comes under this host. */
+const UPLOAD = 'http://buildkit-session/'
+
+function contextOf({ attrs, session }: SolveWords): BuildRequest['context'] {
+  const context = attrs['context']
+  if (!context) return { kind: 'local', name: attrs['contextkey'] || 'context' }
+  if (context.startsWith(UPLOAD)) {
+    if (!session) throw invalid('no session for the uploaded context')
+    return { kind: 'tar', stream: upload(session, context.slice(UPLOAD.length)) }
+  }
+  if (context.startsWith('local:')) return { kind: 'local', name: context.slice('local:'.length) }
+  return { kind: 'remote', url: context }
+}
+
+function upload(session: Session, name: string): PassThrough {
+  const out = new PassThrough()
+  const stream = session.rpc.stream('/moby.upload.v1.Upload/Pull', { urlpath: `/${name}` }, bytes => {
+    if (!out.write(fromBinary(BytesMessageSchema, bytes).data)) {
+      stream.pause()
+      out.once('drain', () => stream.resume())
+    }
+  })
+  stream.end()
+  stream.ended.then(
+    () => out.end(),
+    error => out.destroy(error),
+  )
+  return out
+}
+
+function dockerfileOf({ attrs }: SolveWords): Pick<BuildRequest, 'dockerfile' | 'dockerfileContext'> {
+  const isRemote = attrs['context'] !== undefined && attrs['context'] !== '' && !attrs['dockerfilekey']
+  return {
+    ...(attrs['filename'] && { dockerfile: attrs['filename'] }),
+    ...(!isRemote && {
+      dockerfileContext: { kind: 'local' as const, name: attrs['dockerfilekey'] || 'dockerfile' },
+    }),
+  }
+}
+
+function namedContexts(attrs: Record<string, string>): Record<string, NamedContext> {
+  return Object.fromEntries(
+    Object.entries(prefixed(attrs, 'context:')).map(([name, value]): [string, NamedContext] => {
+      if (value.startsWith('docker-image://')) {
+        return [name, { kind: 'image', ref: value.slice('docker-image://'.length) }]
+      }
+      if (value.startsWith('local:')) return [name, { kind: 'local', name: value.slice('local:'.length) }]
+      if (value.startsWith('input:') || value.startsWith('oci-layout:')) {
+        throw notImplemented(`named contexts of the form ${value.split(':')[0]}: are not implemented`)
+      }
+      return [name, { kind: 'remote', url: value }]
+    }),
+  )
+}
+
+function outputOf(
+  words: SolveWords,
+  { type, attrs }: SolveWords['exporters'][number],
+  index: number,
+): Output {
+  const names = (attrs['name'] ?? '').split(',').filter(Boolean)
+  const id = String(index)
+  switch (type) {
+    case 'moby':
+    case 'image':
+      return { type: 'image', names, push: attrs['push'] === 'true', store: attrs['store'] !== 'false' }
+    case 'local':
+      return { type: 'local', open: () => clientFolder(words, id) }
+    case 'tar':
+      return { type: 'tar', open: async () => clientFile(words, id) }
+    case 'oci':
+    case 'docker':
+      return { type, names, open: async () => clientFile(words, id) }
+    case 'cacheonly':
+      return { type: 'none' }
+    default:
+      throw invalid(`exporter ${JSON.stringify(type)} could not be found`)
+  }
+}
+
+function sessionOf({ session }: SolveWords): Session {
+  if (!session) throw invalid('this output needs a session')
+  return session
+}
+
+/** Filled here, then sent. */
+async function clientFolder(words: SolveWords, id: string) {
+  const session = sessionOf(words)
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'gantry-output-'))
+  return {
+    path: folder,
+    async close() {
+      try {
+        await sendFiles(session, folder, id, words.signal)
+      } finally {
+        fs.rmSync(folder, { recursive: true, force: true })
+      }
+    },
+  }
+}
+
+/** Bytes in one message. */
+const CHUNK = 64 * 1024
+
+function clientFile(words: SolveWords, id: string): PassThrough {
+  const session = sessionOf(words)
+  const out = new PassThrough()
+  const stream = session.rpc.stream(
+    '/moby.filesync.v1.FileSend/DiffCopy',
+    { 'buildkit-attachable-exporter-id': id },
+    () => {},
+  )
+  const pump = async (): Promise<void> => {
+    for await (const bytes of out) {
+      for (let at = 0; at < bytes.length; at += CHUNK) {
+        const data = (bytes as Buffer).subarray(at, at + CHUNK)
+        if (!stream.send(toBinary(BytesMessageSchema, create(BytesMessageSchema, { data }))))
+          await stream.drained()
+      }
+    }
+    stream.end()
+    await stream.ended
+  }
+  pump().catch(error => out.destroy(error))
+  return out
+}
