@@ -149,7 +149,13 @@ export class ContainerNetwork {
   /** Give back addresses and the namespace. Interfaces go with it. */
   close(): void {
     for (const publication of this.publications.splice(0)) publication.release()
-    for (const member of this.members.splice(0)) releaseAddresses(member)
+    for (const member of this.members.splice(0)) {
+      const { driver, endpoint } = member
+      if (this.namespace && endpoint.interfaceName) {
+        driver.retire(this.namespace, endpoint.interfaceName, { mac: endpoint.mac, hostInterface: endpoint.hostInterface })
+      }
+      releaseAddresses(member)
+    }
     this.namespace?.close()
   }
 

@@ -170,6 +170,10 @@ export class BridgeDriver implements Driver {
     return { mac, hostInterface }
   }
 
+  retire(_namespace: Namespace, _interfaceName: string, { hostInterface }: Attached): void {
+    if (hostInterface !== undefined) this.#host.route.attempt([setLink(hostInterface, { up: false })])
+  }
+
   detach(_record: NetworkRecord, _namespace: Namespace, _interfaceName: string, attached: Attached): void {
     if (attached.hostInterface === undefined) return
     const link = this.#host.link(attached.hostInterface)

@@ -34,6 +34,11 @@ export interface Driver {
   create(record: NetworkRecord): void
   remove(record: NetworkRecord): void
   attach(record: NetworkRecord, attachment: Attachment): Attached
+  /**
+   * Called where the namespace ends: the kernel takes it apart in its own time, and meanwhile nothing in there may answer for
+   * an address that the next container has. Never throws.
+   */
+  retire(namespace: Namespace, interfaceName: string, attached: Attached): void
   /** Called where the namespace lives on; one that ends takes its interfaces along. */
   detach(record: NetworkRecord, namespace: Namespace, interfaceName: string, attached: Attached): void
   /** The next hop of a container's default route; `link` where it goes out without one. */

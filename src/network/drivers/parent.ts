@@ -107,6 +107,10 @@ export class ParentDriver implements Driver {
     return { mac: inside.mac ?? mac ?? '', hostInterface: undefined }
   }
 
+  retire(namespace: Namespace, interfaceName: string): void {
+    namespace.route.attempt([setLink(interfaceName, { up: false })])
+  }
+
   detach(_record: NetworkRecord, namespace: Namespace, interfaceName: string): void {
     namespace.route.run(deleteLink(namespace.link(interfaceName).index))
   }

@@ -8,6 +8,7 @@ const nothing = (name: string): Driver => ({
   remove() {},
   attach: (): Attached => ({ mac: '', hostInterface: undefined }),
   detach() {},
+  retire() {},
   defaultRoute: () => undefined,
 })
 

@@ -100,14 +100,15 @@ export function addLink(kind: LinkKind, spec: LinkSpec): Request {
   }
 }
 
-/** Change the link with `index`. */
-export function setLink(index: number, spec: LinkSpec): Request {
+/** Change a link, by ifindex or by name (which then cannot be changed). */
+export function setLink(link: number | string, spec: LinkSpec): Request {
   return {
     type: RTM_SETLINK,
     flags: 0,
-    what: `change link ${spec.name ?? index}`,
+    what: `change link ${link}`,
     write(writer) {
-      header(writer, index, spec)
+      header(writer, typeof link === 'number' ? link : 0, spec)
+      if (typeof link === 'string') writer.attrString(IFLA_IFNAME, link)
       attributes(writer, spec)
       if (spec.alias !== undefined) writer.attrString(IFLA_IFALIAS, spec.alias)
       if (spec.ipv6LinkLocal !== undefined) {
