@@ -17,6 +17,7 @@ import { createWire } from '../registry/wire.ts'
 interface ServeFlags {
   root: string
   addr: string
+  externalUrl?: string
   tlsCert?: string
   tlsKey?: string
   htpasswd?: string
@@ -50,6 +51,7 @@ export function registryCommand(): Command {
     .description('Serve images and other artifacts over the OCI distribution protocol')
     .option('--root <folder>', 'where everything is kept', defaultRoot())
     .option('--addr <host:port>', 'where to listen', ':5000')
+    .option('--external-url <url>', 'how clients reach it, where that is by way of another server')
     .option('--tls-cert <file>', 'certificate chain (PEM): serve HTTPS')
     .option('--tls-key <file>', 'its key (PEM)')
     .option('--htpasswd <file>', 'users and bcrypt hashes')
@@ -100,6 +102,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     ...(host && { host }),
     port,
     ...(tls && { tls }),
+    ...(flags.externalUrl && { externalUrl: flags.externalUrl.replace(/\/$/, '') }),
     access: accessOf(flags),
     limits: {
       manifestBytes: flags.maxManifestSize,

@@ -15,7 +15,7 @@ import { drawBar } from './progress.ts'
 import { Registries } from './registries.ts'
 import { parseRetryAfter } from './retry.ts'
 import { defer, eager, folder, imageStore, keep, makeImage, Recorder, startRegistry } from './testing/kit.ts'
-import { Transport } from './transport.ts'
+import { proxyEnvironment, Transport } from './transport.ts'
 
 /** A server that answers as told, and remembers what it was asked. */
 async function fakeServer(
@@ -480,4 +480,41 @@ test('small things: headers, bars, waits', () => {
   assert.equal(parseRetryAfter('3'), 3000)
   assert.equal(parseRetryAfter('Thu, 01 Jan 1970 00:00:05 GMT', 2000), 3000)
   assert.equal(parseRetryAfter('soon'), undefined)
+})
+
+test('proxies are read from the environment, and left out for what is near', async t => {
+  const image = makeImage(1, [100])
+  const proxy = await fakeServer(t, (request, response) => {
+    const blob = /\/blobs\/(.*)$/.exec(request.url!)?.[1]
+    if (blob) return response.end(image.blobs.get(blob as never))
+    const headers = {
+      'Content-Type': image.mediaType,
+      'Docker-Content-Digest': image.digest,
+      'Content-Length': image.manifestBytes.length,
+    }
+    response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : image.manifestBytes)
+  })
+  proxy.asked.length = 0
+  const config = {
+    environment: { http_proxy: `http://${proxy.host}`, NO_PROXY: '10.0.0.0/8' },
+    insecureRegistries: ['far.example:80'],
+  }
+  await new Registries(imageStore(t), config, eager).pull('far.example:80/app')
+  assert.ok(
+    proxy.asked.some(
+      ({ url }) =>
+        url === 'http://far.example/v2/app/manifests/latest' ||
+        url === 'http://far.example:80/v2/app/manifests/latest',
+    ),
+  )
+  assert.match(
+    proxyEnvironment(config.environment)['NO_PROXY']!,
+    /127\.0\.0\.0-127\.255\.255\.255,.*10\.0\.0\.0-10\.255\.255\.255/,
+  )
+  const { host } = await startRegistry(t)
+  const store = imageStore(t)
+  await keep(store, image, `${host}/near`)
+  const before = proxy.asked.length
+  await new Registries(store, config).push(`${host}/near`)
+  assert.equal(proxy.asked.length, before)
 })

@@ -1,21 +1,6 @@
 /** Which manifest of an index runs here (OCI image-index.md; containerd's order of preference). */
 import type { Descriptor, Index, Platform } from '../image/types.ts'
-
-const ARCHITECTURES: Record<string, string> = {
-  x64: 'amd64',
-  arm64: 'arm64',
-  arm: 'arm',
-  ia32: '386',
-  ppc64: 'ppc64le',
-  s390x: 's390x',
-  riscv64: 'riscv64',
-  loong64: 'loong64',
-}
-
-/** The platform of this host. */
-export function hostPlatform(): Platform {
-  return { os: 'linux', architecture: ARCHITECTURES[process.arch] ?? process.arch }
-}
+import { isManifestType } from './manifests.ts'
 
 const SYNONYMS: Record<string, [architecture: string, variant?: string]> = {
   x86_64: ['amd64'],
@@ -70,7 +55,7 @@ function rank(order: Platform[], offered: Platform): number {
   return order.findIndex(p => p.os === os && p.architecture === architecture && p.variant === variant)
 }
 
-/** The manifest of `index` that runs best on `wanted`; the first of equals. */
+/** The manifest of `index` that runs best on `wanted`; the first of equals, one that names no platform where no other fits. */
 export function chooseManifest(index: Index, wanted: Platform): Descriptor | undefined {
   const order = acceptable(wanted)
   let best: Descriptor | undefined
@@ -83,10 +68,5 @@ export function chooseManifest(index: Index, wanted: Platform): Descriptor | und
       bestRank = place
     }
   }
-  return best
-}
-
-/** `linux/arm/v7` */
-export function formatPlatform({ os, architecture, variant }: Platform): string {
-  return [os, architecture, variant].filter(Boolean).join('/')
+  return best ?? index.manifests.find(entry => !entry.platform && isManifestType(entry.mediaType))
 }

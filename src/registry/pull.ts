@@ -2,6 +2,7 @@
 import { GantryError, invalid, notFound } from '../errors.ts'
 import type { ContentStore, Lease } from '../image/content-store.ts'
 import type { ImageRecord, ImageStore } from '../image/image-store.ts'
+import { formatPlatform, hostPlatform } from '../image/platform.ts'
 import { canonical, familiar, familiarName, type Reference, withDigest } from '../image/reference.ts'
 import type { ReadAhead } from '../image/snapshots.ts'
 import { StoredImage } from '../image/stored-image.ts'
@@ -16,13 +17,7 @@ import {
 import { download } from './download.ts'
 import { RegistryError } from './errors.ts'
 import { isIndexType, parseManifest } from './manifests.ts'
-import {
-  chooseManifest,
-  formatPlatform,
-  hostPlatform,
-  normalizePlatform,
-  platformMatches,
-} from './platforms.ts'
+import { chooseManifest, normalizePlatform, platformMatches } from './platforms.ts'
 import { LayerProgress, say } from './progress.ts'
 import type { FetchedManifest, Repository } from './repository.ts'
 import { type RetryPolicy, retrying } from './retry.ts'

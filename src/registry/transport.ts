@@ -60,7 +60,7 @@ export class Transport {
       keepAlive: true,
       maxFreeSockets: 16,
       timeout: IDLE_TIMEOUT,
-      proxyEnv: (options.environment ?? process.env) as NodeJS.ProcessEnv,
+      proxyEnv: proxyEnvironment(options.environment ?? process.env),
     }
     this.#http = new http.Agent(agent)
     this.#https = new https.Agent(agent)
@@ -182,4 +182,34 @@ export async function readBody(answer: HttpAnswer, limit: number): Promise<Buffe
     throw transportError(answer.method, answer.url, error)
   }
   return Buffer.concat(chunks, size)
+}
+
+/**
+ * The variables that name proxies, with `NO_PROXY` as Go's clients read it: this host is always reached directly, and ranges may
+ * be written as CIDRs (Node takes `first-last`).
+ */
+export function proxyEnvironment(environment: Record<string, string | undefined>): NodeJS.ProcessEnv {
+  const read = (name: string) => environment[name.toLowerCase()] || environment[name]
+  const direct = (read('NO_PROXY') ?? '')
+    .split(/[\s,]+/)
+    .filter(Boolean)
+    .map(asRange)
+  const chosen = { HTTP_PROXY: read('HTTP_PROXY'), HTTPS_PROXY: read('HTTPS_PROXY') }
+  return {
+    ...Object.fromEntries(Object.entries(chosen).filter(([, value]) => value)),
+    NO_PROXY: ['localhost', '127.0.0.0/8', '::1'].map(asRange).concat(direct).join(','),
+  } as unknown as NodeJS.ProcessEnv
+}
+
+/** `10.0.0.0/8` as `10.0.0.0-10.255.255.255`; anything else as it is. */
+function asRange(entry: string): string {
+  const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(entry)
+  if (!match) return entry
+  const [a, b, c, d, bits] = match.slice(1).map(Number) as [number, number, number, number, number]
+  const size = 2 ** (32 - Math.min(32, bits))
+  const address = ((a * 256 + b) * 256 + c) * 256 + d
+  const first = address - (address % size)
+  const write = (value: number): string =>
+    [24, 16, 8, 0].map(shift => Math.floor(value / 2 ** shift) % 256).join('.')
+  return `${write(first)}-${write(first + size - 1)}`
 }

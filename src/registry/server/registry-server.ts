@@ -33,6 +33,8 @@ export interface RegistryServerOptions {
   host?: string
   /** 5000 unless told; 0 for any free one. */
   port?: number
+  /** `https://registry.example`: how clients reach it, where that is by way of another server. */
+  externalUrl?: string
   tls?: { cert: string | Buffer; key: string | Buffer }
   access?: AccessOptions
   limits?: Partial<Limits>
@@ -207,12 +209,8 @@ export class RegistryServer {
   async #serve(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
     const began = performance.now()
     const host = request.headers.host ?? 'localhost'
-    const exchange = new Exchange(
-      request,
-      response,
-      this.#access,
-      `${this.#options.tls ? 'https' : 'http'}://${host}`,
-    )
+    const base = this.#options.externalUrl ?? `${this.#options.tls ? 'https' : 'http'}://${host}`
+    const exchange = new Exchange(request, response, this.#access, base)
     let kind = 'other'
     this.#active++
     response.on('close', () => {
@@ -277,6 +275,8 @@ export class RegistryServer {
   #fail(exchange: Exchange, error: unknown): void {
     const { response, request } = exchange
     if (response.headersSent || request.socket.destroyed) {
+      // For the log: the client left before there was an answer.
+      if (!response.headersSent) response.statusCode = 499
       response.destroy()
       return
     }
