@@ -131,7 +131,10 @@ function cgroupMountOps(
             op: 'mountFs',
             type: 'cgroup',
             target: place,
-            options: withSource('cgroup', controllers),
+            options: withSource(
+              controllers[0]!.startsWith('name=') ? controllers[0]!.slice(5) : 'cgroup',
+              controllers,
+            ),
             attributes: set,
             create: CREATE.folder,
           }
