@@ -130,6 +130,7 @@ export class Engine {
 
   /** Lets go of everything. Containers run on; the next {@link open} finds them. */
   async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return
     this.#closing.abort(new Error('the engine is closing'))
     await this.context.networks.close()
     for (const container of this.context.store.all()) container.task?.disconnect()

@@ -23,13 +23,15 @@ export async function readLogs(
   const closing = new AbortController()
   const close = (): void => closing.abort()
   options.signal?.addEventListener('abort', close, { once: true })
+  const ended = options.follow ? container.onceExited(closing.signal) : Promise.resolve()
+  ended.catch(() => {}) // nobody reads any more
   const entries = readEntries(
     { path: record.logPath, format },
     {
       follow: options.follow,
       tail: options.tail,
       isComplete: () => !container.hasProcess || container.removed,
-      onComplete: options.follow ? container.onceExited(closing.signal) : Promise.resolve(),
+      onComplete: ended,
       signal: closing.signal,
     },
   )
