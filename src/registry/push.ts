@@ -1,7 +1,7 @@
 /** An image of the store to a registry. */
 
 import type { ImageStore } from '../image/image-store.ts'
-import { canonical, canonicalName, type Reference } from '../image/reference.ts'
+import { canonical, canonicalName, type Reference, withDigest } from '../image/reference.ts'
 import { StoredImage } from '../image/stored-image.ts'
 import type { Descriptor } from '../image/types.ts'
 import { LayerProgress, say } from './progress.ts'
@@ -64,6 +64,9 @@ export async function pushReference(
   } finally {
     lease.release()
   }
+  // What is in a registry is known by its digest from then on, and other repositories there can mount its layers.
+  const repoDigest = withDigest(reference, descriptor.digest)
+  if (!images.named(repoDigest)) await images.put(image, { references: [repoDigest] })
   const result: PushResult = {
     tag: reference.tag!,
     digest: descriptor.digest,

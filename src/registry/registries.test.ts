@@ -81,7 +81,7 @@ test('a second push finds the layers; another repository mounts them', async t =
   const second = new Recorder()
   await registries.push(`${host}/a:1`, { onProgress: second.listen })
   assert.ok(second.steps.includes(`${id}: Layer already exists`))
-  await registries.pull(`${host}/a:1`)
+  assert.ok(store.named(parseReference(`${host}/a@${image.digest}`)), 'known by its digest')
   store.tag(`${host}/a:1`, `${host}/b:1`)
   const third = new Recorder()
   await registries.push(`${host}/b:1`, { onProgress: third.listen })
