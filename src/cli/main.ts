@@ -2,23 +2,39 @@
 import { Command, CommanderError } from 'commander'
 import { messageOf } from '../errors.ts'
 
-const VERSION = '0.1.0'
+const VERSION_TEXT = 'Docker version 0.1.0 (Gantry)'
+
+/** Only the command that is asked for is loaded. */
+const commands: Record<string, { summary: string; load: () => Promise<Command> }> = {
+  daemon: {
+    summary: "Run the engine: serves Docker's API",
+    load: async () => {
+      const { daemonCommand } = await import('./daemon/command.ts')
+      const command = daemonCommand(async flags => (await import('./daemon/run.ts')).runDaemon(flags))
+      return command.version(VERSION_TEXT, '-v, --version', 'Print version information and quit')
+    },
+  },
+  registry: {
+    summary: 'Run a registry and look after its storage',
+    load: async () => (await import('./registry.ts')).registryCommand(),
+  },
+  debug: {
+    summary: 'Look inside: launch plans',
+    load: async () => (await import('./debug.ts')).debugCommand(),
+  },
+}
 
 async function main(argv: string[]): Promise<void> {
   const program = new Command('gantry')
     .description("A container engine that speaks Docker's API")
-    .version(`Docker version ${VERSION} (Gantry)`, '-v, --version', 'Print version information and quit')
+    .version(VERSION_TEXT, '-v, --version', 'Print version information and quit')
     .exitOverride()
     .configureOutput({ outputError: () => {} })
 
-  const { daemonCommand } = await import('./daemon/command.ts')
-  const daemon = daemonCommand(async flags => (await import('./daemon/run.ts')).runDaemon(flags))
-  daemon.version(`Docker version ${VERSION} (Gantry)`, '-v, --version', 'Print version information and quit')
-  program.addCommand(inherit(daemon, program))
-
-  if (argv[0] === 'debug') program.addCommand(inherit((await import('./debug.ts')).debugCommand(), program))
-  else program.command('debug').description('Look inside: launch plans')
-
+  for (const [name, { summary, load }] of Object.entries(commands)) {
+    if (argv[0] === name) program.addCommand(inherit(await load(), program))
+    else program.command(name).description(summary)
+  }
   await program.parseAsync(argv, { from: 'user' })
 }
 

@@ -1,13 +1,13 @@
 /** Images: the store, and their ways in and out. */
 
 import type { Engine } from '../../engine/engine.ts'
-import type { ImportOptions, RegistryAuth, TransferOptions } from '../../engine/images.ts'
+import type { ImportOptions, TransferOptions } from '../../engine/images.ts'
 import { invalid } from '../../errors.ts'
-import { decodeAuthHeader } from '../../registry/auth-header.ts'
 import type { Call } from '../call.ts'
 import { sendProgress } from '../progress.ts'
 import { encodeHistory, encodeImage, encodeImageSummary, encodeRemoval } from '../wire/images.ts'
 import { parsePlatform } from '../wire/platform.ts'
+import { credentials } from './registry.ts'
 import { del, get, type Handler, post } from './route.ts'
 
 const save = async (call: Call, engine: Engine, names: string[]) => {
@@ -127,11 +127,6 @@ export const imageRoutes = [
     call.json(200, removed.map(encodeRemoval))
   }),
 ]
-
-function credentials(call: Call): { auth?: RegistryAuth } {
-  const header = call.req.headers['x-registry-auth']
-  return typeof header === 'string' ? { auth: decodeAuthHeader(header) } : {}
-}
 
 /** `tag` may be a digest; without one (in either place) every tag is meant. */
 function pullReference(name: string, tag: string | undefined): { ref: string; all: boolean } {

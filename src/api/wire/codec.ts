@@ -110,7 +110,7 @@ export const set: Codec<string[]> = {
     const keys = Object.keys(value)
     return keys.length > 0 ? keys : undefined
   },
-  encode: value => Object.fromEntries(value.map(key => [key, {}])),
+  encode: value => (value.length > 0 ? Object.fromEntries(value.map(key => [key, {}])) : null),
 }
 
 /** moby's `strslice`: a list, or one string. */
