@@ -30,6 +30,8 @@ export class ContainerNetwork {
   readonly namespace: Namespace | undefined
   readonly members: Member[] = []
   publications: Publication[] = []
+  /** Own addresses that published ports have led to. */
+  readonly reflected = new Set<string>()
   upstreams: Upstream[] = []
   resolvConf = ''
   pid = 0
@@ -152,7 +154,10 @@ export class ContainerNetwork {
     for (const member of this.members.splice(0)) {
       const { driver, endpoint } = member
       if (this.namespace && endpoint.interfaceName) {
-        driver.retire(this.namespace, endpoint.interfaceName, { mac: endpoint.mac, hostInterface: endpoint.hostInterface })
+        driver.retire(this.namespace, endpoint.interfaceName, {
+          mac: endpoint.mac,
+          hostInterface: endpoint.hostInterface,
+        })
       }
       releaseAddresses(member)
     }

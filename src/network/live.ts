@@ -147,10 +147,7 @@ export class Live {
       live.upstreams = resolv.upstreams
       live.resolvConf = resolv.text
       if (this.files.servesNames(live)) this.names.serve(live)
-      this.rules.change([
-        ...this.rules.set.addPorts(live.publications.flatMap(({ rule }) => rule ?? [])),
-        ...this.#restrict(live, live.members),
-      ])
+      this.rules.change([...this.#addPorts(live, live.publications), ...this.#restrict(live, live.members)])
       this.store.save(live)
     } catch (error) {
       this.drop(live)
@@ -233,10 +230,7 @@ export class Live {
       throw error
     }
     live.publications = [...kept, ...opened]
-    this.rules.change([
-      ...this.rules.set.removePorts(rulesOf(gone)),
-      ...this.rules.set.addPorts(rulesOf(opened)),
-    ])
+    this.rules.change([...this.rules.set.removePorts(rulesOf(gone)), ...this.#addPorts(live, opened)])
     this.store.save(live)
   }
 
@@ -286,7 +280,10 @@ export class Live {
     const rules = rulesOf(live.publications)
     try {
       this.#unrestrict(live, live.members)
-      if (rules.length > 0) this.rules.change(this.rules.set.removePorts(rules))
+      this.rules.change([
+        ...this.rules.set.removePorts(rules),
+        ...this.rules.set.removeReflections(live.reflected),
+      ])
     } catch (error) {
       this.logger.error('removing the packet rules of a container failed', {
         container: live.container.id,
@@ -353,7 +350,7 @@ export class Live {
             )
           : portRequests(live.container)
       live.publications = this.openPorts(live, requests)
-      this.rules.change(this.rules.set.addPorts(rulesOf(live.publications)))
+      this.rules.change(this.#addPorts(live, live.publications))
     }
     if (this.files.servesNames(live)) {
       this.names.serve(live)
@@ -373,6 +370,15 @@ export class Live {
       hosts: current => editHosts(current, this.files.ownEntries(live), goneAddresses),
       resolvConf: current => (current === previous ? next : current),
     })
+  }
+
+  #addPorts(live: ContainerNetwork, publications: ContainerNetwork['publications']) {
+    const rules = rulesOf(publications)
+    const fresh = [...new Set(rules.map(rule => rule.containerIp))].filter(
+      address => !live.reflected.has(address),
+    )
+    for (const address of fresh) live.reflected.add(address)
+    return [...this.rules.set.addPorts(rules), ...this.rules.set.addReflections(fresh)]
   }
 
   /** Rules of networks without `icc`: these endpoints' ports, and the links of and to the container. */
@@ -430,6 +436,7 @@ export class Live {
     return {
       bridges: bridges.map(({ record }) => bridgeRules(record)),
       ports: lives.flatMap(live => rulesOf(live.publications)),
+      reflected: lives.flatMap(live => [...live.reflected]),
       restricted: bridges.some(({ record }) => !bridgeOptions(record).icc),
       isolated: lives.flatMap(live =>
         live.members.filter(isRestricted).flatMap(({ endpoint }) => endpoint.hostInterface ?? []),

@@ -9,6 +9,8 @@ import { type BridgeRules, type LinkRule, type PortRule, Ruleset } from './rules
 export interface RuleState {
   bridges: BridgeRules[]
   ports: PortRule[]
+  /** Addresses of containers that published ports lead to. */
+  reflected: string[]
   /** Names of bridge ports on networks without `icc`. */
   isolated: string[]
   links: LinkRule[]
@@ -34,9 +36,9 @@ export class Rules {
 
   /** Everything, in one transaction: nobody sees the host without rules. */
   rebuild(): void {
-    const { bridges, ports, isolated, links, restricted } = this.#state()
+    const { bridges, ports, reflected, isolated, links, restricted } = this.#state()
     this.#host.rules([
-      ...this.set.rebuild(bridges, ports, [...this.guard]),
+      ...this.set.rebuild(bridges, ports, reflected, [...this.guard]),
       ...(restricted ? this.set.rebuildBridgeTable(isolated, links) : []),
     ])
   }

@@ -123,7 +123,12 @@ export class Ruleset {
   }
 
   /** Replace the table, whatever it holds. `guard`: IP versions of which nothing is forwarded but from and to bridges. */
-  rebuild(bridges: BridgeRules[], ports: PortRule[], guard: readonly (4 | 6)[] = []): Request[] {
+  rebuild(
+    bridges: BridgeRules[],
+    ports: PortRule[],
+    reflected: Iterable<string> = [],
+    guard: readonly (4 | 6)[] = [],
+  ): Request[] {
     return [
       nft.addTable(this.table),
       nft.deleteTable(this.table),
@@ -132,6 +137,7 @@ export class Ruleset {
       ...this.#chains(guard),
       ...bridges.flatMap(bridge => this.addBridge(bridge)),
       ...this.addPorts(ports),
+      ...this.addReflections(reflected),
     ]
   }
 
@@ -215,6 +221,15 @@ export class Ruleset {
     return bySet(ports).flatMap(([set, elements]) => nft.deleteElements(this.table, set, elements))
   }
 
+  /** Containers that published ports lead to reach those ports themselves. */
+  addReflections(addresses: Iterable<string>): Request[] {
+    return reflections(addresses).flatMap(([set, element]) => nft.addElements(this.table, set, [element]))
+  }
+
+  removeReflections(addresses: Iterable<string>): Request[] {
+    return reflections(addresses).flatMap(([set, element]) => nft.deleteElements(this.table, set, [element]))
+  }
+
   isolatePorts(names: string[]): Request[] {
     return nft.addElements(
       this.bridgeTable,
@@ -255,6 +270,7 @@ export class Ruleset {
         { name: `ports${version}`, key: ['protocol', address, 'port'], data: [address, 'port'] },
         { name: `any${version}`, key: ['protocol', 'port'], data: [address, 'port'] },
         { name: `direct${version}`, key: ['protocol', address, 'port'] },
+        { name: `itself${version}`, key: [address, address] },
       )
     }
     return sets.map(set => nft.addSet(table, set))
@@ -295,6 +311,19 @@ export class Ruleset {
       ]),
 
       rule('postrouting', withinOneBridge, rewritten, masquerade),
+      // The same where br_netfilter carries it, which does not say where a bridged packet came in.
+      ...([4, 6] as const).map(version => {
+        const { source, destination, length } = HEADERS[version]
+        return rule(
+          'postrouting',
+          to('bridges'),
+          family(version),
+          payload('network', source, length, reg(0)),
+          payload('network', destination, length, reg(length / 4)),
+          lookup(`itself${version}`),
+          masquerade,
+        )
+      }),
       rule('postrouting', withinOneBridge, accept),
       rule('postrouting', loopback4('source'), to('bridges'), masquerade),
       rule(
@@ -382,6 +411,13 @@ function bySet(ports: PortRule[]): [set: string, elements: nft.Element[]][] {
     else sets.set(set, [element])
   }
   return [...sets]
+}
+
+function reflections(addresses: Iterable<string>): [set: string, element: nft.Element][] {
+  return [...addresses].map(address => {
+    const bytes = addressBytes(address)
+    return [bytes.length === 4 ? 'itself4' : 'itself6', { key: nft.concatenate([bytes, bytes]) }]
+  })
 }
 
 function byLinkSet(links: LinkRule[]): [set: string, elements: nft.Element[]][] {
