@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as os from 'node:os'
 import * as path from 'node:path'
+import type { Duplex } from 'node:stream'
 import {
   compilePlan,
   type LaunchContext,
@@ -62,7 +63,8 @@ export class Sandbox {
     })
     try {
       const task = await this.launcher.launch({ id, plan: compiled.plan, fds: compiled.fds })
-      const output = collect(task, spec.process.terminal ?? false)
+      const stream = await task.attach({ stdout: true, stderr: true })
+      const output = collect(stream, spec.process.terminal ?? false)
       await task.start()
       const finished = Promise.all([task.wait(), output]).then(async ([exit, text]) => {
         await task.delete()
@@ -91,8 +93,7 @@ export class Sandbox {
   }
 }
 
-async function collect(task: Task, terminal: boolean): Promise<string> {
-  const stream = await task.attach({ stdout: true, stderr: true })
+function collect(stream: Duplex, terminal: boolean): Promise<string> {
   const chunks: Buffer[] = []
   return new Promise((resolve, reject) => {
     stream.on('data', chunk => chunks.push(chunk))
