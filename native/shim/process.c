@@ -45,7 +45,11 @@ static int make(struct process *p) {
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return fail(p, SECTION_HOST, errno);
   if (p->pid_namespace >= 0) {
     own_pids = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    if (setns(p->pid_namespace, CLONE_NEWPID) < 0) return fail(p, SECTION_HOST, errno);
+    if (setns(p->pid_namespace, CLONE_NEWPID) < 0) {
+      fail(p, SECTION_HOST, errno);
+      close(own_pids), close(pair[0]), close(pair[1]);
+      return -1;
+    }
   }
   struct clone_args args = {.flags = p->clone_flags | CLONE_PIDFD | (p->cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
                             .pidfd = (uint64_t)(uintptr_t)&p->pidfd, .exit_signal = SIGCHLD, .cgroup = p->cgroup < 0 ? 0 : (uint64_t)p->cgroup};
@@ -70,9 +74,11 @@ int process_launch(struct process *p, const char *plan, size_t length) {
   p->plan = plan, p->plan_length = length;
   p->pidfd = p->cgroup = p->pid_namespace = p->sync.fd = p->input.fd = p->output[0].fd = p->output[1].fd = -1;
   for (int i = 0; i < 3; i++) p->child_stdio[i] = -1;
-  if (plan_run(plan, length, SECTION_HOST, &p->failure, host_step, p) < 0) return -1;
-  if (!p->adopted && make(p) < 0) return -1;
+  int result = plan_run(plan, length, SECTION_HOST, &p->failure, host_step, p);
+  if (result == 0 && !p->adopted) result = make(p);
   for (int i = 0; i < 3; i++) close_fd(&p->child_stdio[i]);
+  close_fd(&p->pid_namespace);
+  if (result < 0) return -1;
   if (plan_run(plan, length, SECTION_PARENT, &p->failure, host_step, p) < 0) return -1;
   if (p->adopted) {
     p->ready = true;
