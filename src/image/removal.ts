@@ -39,7 +39,7 @@ export function removeImage(store: ImageStore, text: string, options: RemoveOpti
   if (isIdPrefix(record.id, text)) {
     if (isSingle(record)) {
       checkConflicts(store, record, { force, ignoreNames: true, users })
-      untag(store, record, references(record), removals)
+      untag(store, references(record), removals)
     }
   } else {
     const named = nameMeant(record, text)
@@ -50,8 +50,11 @@ export function removeImage(store: ImageStore, text: string, options: RemoveOpti
           `container ${user.containerId.slice(0, 12)} is using its referenced image ${shortId(record.id)}`,
       )
     }
-    untag(store, record, withOrphanDigests(record, named), removals)
-    if (record.names.size > 0) return removals
+    untag(store, withOrphanDigests(record, named), removals)
+    // A name was asked to go, and went. The image may stay for those who still need it.
+    const isNeeded =
+      store.children(record.id).length > 0 || users(record.id).some(each => !force || each.isRunning)
+    if (record.names.size > 0 || isNeeded) return removals
   }
   removeWithParents(store, record, { ...options, force, users }, removals)
   return removals
@@ -98,12 +101,7 @@ function isSingle(record: ImageRecord): boolean {
   return repositories.has(canonicalName(tags[0] ?? all[0]!))
 }
 
-function untag(
-  store: ImageStore,
-  _record: ImageRecord,
-  names: readonly Reference[],
-  removals: ImageRemoval[],
-): void {
+function untag(store: ImageStore, names: readonly Reference[], removals: ImageRemoval[]): void {
   store.untag(names)
   for (const name of names) removals.push({ untagged: familiar(name) })
 }
@@ -147,7 +145,7 @@ function removeWithParents(
 ): void {
   checkConflicts(store, record, options)
   const { parent } = record
-  untag(store, record, references(record), removals)
+  untag(store, references(record), removals)
   const { chains } = store.forget([record.id])
   for (const deleted of [record.id, ...chains]) removals.push({ deleted })
   const above = parent === undefined || options.noPrune ? undefined : store.get(parent)
@@ -181,7 +179,7 @@ export function pruneImages(
       )
     found = next !== undefined
     if (next === undefined) break
-    untag(store, next, references(next), removed)
+    untag(store, references(next), removed)
     const { chains, bytes } = store.forget([next.id])
     for (const deleted of [next.id, ...chains]) removed.push({ deleted })
     spaceReclaimed += bytes

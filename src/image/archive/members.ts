@@ -64,7 +64,9 @@ export class Members {
 
   /** The layer as a blob of the store, which a small one is not yet. */
   keep(member: Member): void {
-    if (member.bytes !== undefined) this.#content.put(member.bytes, this.#lease)
+    if (member.bytes === undefined) return
+    if (!this.#content.has(member.digest)) this.#blobs.add(member.digest)
+    this.#content.put(member.bytes, this.#lease)
   }
 
   /** Remove the blobs that `used` has not, and stop unpacking them. */
@@ -140,7 +142,7 @@ export class Members {
 
   async #close(open: OpenMember): Promise<void> {
     const member = await open.finish()
-    if (member.bytes === undefined) this.#blobs.add(member.digest)
+    if (open.isNewBlob) this.#blobs.add(member.digest)
     const stated = blobDigest(open.path)
     if (stated !== undefined && stated !== member.digest) {
       throw invalid(`filesystem layer verification failed for digest ${stated}`)
@@ -171,6 +173,11 @@ class OpenMember {
     this.path = path
     this.#size = size
     this.#target = target
+  }
+
+  /** Whether its bytes go into the store now. */
+  get isNewBlob(): boolean {
+    return this.#target.writer !== undefined
   }
 
   write(bytes: Buffer): Promise<void> | undefined {
