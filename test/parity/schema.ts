@@ -11,6 +11,9 @@ interface Operation {
 }
 type Json = { [key: string]: unknown }
 
+/** Pointers in Go, `null` in every real answer, and plain numbers in the schema. */
+const pointers = ['MemorySwappiness', 'ExitCode']
+
 const document = parse(fs.readFileSync(source, 'utf8')) as {
   definitions: Record<string, Json>
   paths: Record<string, Record<string, Operation>>
@@ -37,9 +40,6 @@ export function checkAnswer(method: string, path: string, status: number, body: 
     ({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`,
   )
 }
-
-/** Pointers in Go, `null` in every real answer, and plain numbers in the schema. */
-const pointers = ['MemorySwappiness', 'ExitCode']
 
 /** Swagger's dialect as JSON schema. Go's nil slices and maps are `null` on the wire, whatever the schema says. */
 function translated(value: unknown): unknown {
