@@ -4,6 +4,9 @@ import * as os from 'node:os'
 import * as path from 'node:path'
 import type { Readable } from 'node:stream'
 import { busyboxRootfs } from '../../test/support/busybox.ts'
+import { HostNetwork } from '../network/host.ts'
+import { tableName } from '../network/identity.ts'
+import { addTable, deleteTable } from '../network/netlink/nftables.ts'
 import { Engine, type EngineOptions } from './engine.ts'
 import type { ContainerConfig, ContainerSpec, HostSpec } from './types.ts'
 
@@ -17,7 +20,12 @@ export class TestEngine implements AsyncDisposable {
 
   private constructor() {
     this.root = fs.mkdtempSync(path.join(os.tmpdir(), 'engine-test-'))
-    this.options = { dataRoot: path.join(this.root, 'data'), execRoot: path.join(this.root, 'exec') }
+    this.options = {
+      dataRoot: path.join(this.root, 'data'),
+      execRoot: path.join(this.root, 'exec'),
+      // The host's own network stays as it is.
+      config: { bridge: 'none', ipForward: false },
+    }
   }
 
   static async open(): Promise<TestEngine> {
@@ -69,7 +77,19 @@ export class TestEngine implements AsyncDisposable {
       await this.engine.containers.remove(id, { force: true, volumes: true })
     }
     await this.engine.close()
+    removeRules(this.options.dataRoot)
     fs.rmSync(this.root, { recursive: true, force: true, maxRetries: 5 })
+  }
+}
+
+/** The table of packet rules outlives an engine on purpose; a test's must not. */
+function removeRules(dataRoot: string): void {
+  const table = { family: 'inet', table: tableName(dataRoot) } as const
+  const host = new HostNetwork()
+  try {
+    host.rules([addTable(table), deleteTable(table)])
+  } finally {
+    host.close()
   }
 }
 
