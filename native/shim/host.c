@@ -200,14 +200,14 @@ static void op_log(struct process *p, struct reader *r) {
   const char *path = get_string(r);
   uint64_t max_size = get_u64(r);
   uint32_t max_files = get_u32(r);
-  get_u64(r); // ring
+  uint64_t ring = get_u64(r);
   container_log.attrs = get_bytes(r, &container_log.attrs_length);
   if (r->bad || p != &container) return;
   char *kept = allocate(strlen(path) + 1 + container_log.attrs_length + 1);
   strcpy(kept, path);
   memcpy(kept + strlen(path) + 1, container_log.attrs, container_log.attrs_length);
   container_log.attrs = kept + strlen(path) + 1;
-  log_open(&container_log, format, kept, max_size, max_files);
+  log_open(&container_log, format, kept, max_size, max_files, ring);
   p->logged = container_log.fd >= 0;
 }
 

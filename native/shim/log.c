@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define LINE 16384             // a longer line is logged in parts
 #define BATCH (512 * 1024)     // written when this full
@@ -17,14 +18,37 @@ enum { FORMAT_JSON = 1, FORMAT_BINARY = 2 };
 static char time_text[40]; // of the read() that is being logged
 static size_t time_length;
 
-void log_open(struct log *log, uint32_t format, const char *path, uint64_t max_size, uint32_t max_files) {
+static void write_for_ever(struct log *log, int from);
+
+// With a ring the file is written by a process of its own, the scribe, whose pipe is the ring: a disk that stands still
+// then does not hold the container back.
+static void start_scribe(struct log *log, uint64_t ring) {
+  int pipe[2];
+  if (pipe2(pipe, O_CLOEXEC) < 0) return;
+  fcntl(pipe[1], F_SETPIPE_SZ, (int)(ring > 1 << 30 ? 1 << 30 : ring));
+  log->scribe_pid = fork();
+  if (log->scribe_pid == 0) {
+    for (int fd = 3; fd < 1024; fd++) {
+      if (fd != pipe[0] && fd != log->fd) close(fd);
+    }
+    write_for_ever(log, pipe[0]);
+  }
+  close(pipe[0]);
+  fcntl(pipe[1], F_SETFL, O_NONBLOCK);
+  log->scribe = pipe[1];
+}
+
+void log_open(struct log *log, uint32_t format, const char *path, uint64_t max_size, uint32_t max_files, uint64_t ring) {
   log->format = format;
   log->path = path;
   log->max_size = max_size;
   log->max_files = max_files;
+  log->shared = mmap(NULL, sizeof *log->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (log->shared == MAP_FAILED) abort();
   log->fd = format ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640) : -1;
   struct stat st;
   if (log->fd >= 0 && fstat(log->fd, &st) == 0) log->size = (uint64_t)st.st_size;
+  if (log->fd >= 0 && ring) start_scribe(log, ring);
 }
 
 // path -> path.1 -> … -> path.N-1, also where somebody compressed one; then a new file under the old name, so that a
@@ -47,44 +71,70 @@ static void rotate(struct log *log) {
   close(log->fd);
   log->fd = fd;
   log->size = 0;
+  log->shared->rotations++;
+}
+
+// Called now and then: the scribe cannot tell anybody itself.
+static void tell_rotations(struct log *log) {
+  if (!log->shared || log->told == log->shared->rotations) return;
+  log->told = log->shared->rotations;
   notify_rotated();
+}
+
+// The length of the line at `at`; 0 where it is not whole.
+static size_t line_length(const struct log *log, const char *at, const char *end) {
+  if (log->format == FORMAT_JSON) {
+    const char *newline = memchr(at, '\n', (size_t)(end - at));
+    return newline ? (size_t)(newline + 1 - at) : 0;
+  }
+  uint32_t length = 0;
+  if (end - at >= 4) memcpy(&length, at, 4);
+  return length <= (size_t)(end - at) ? length : 0;
 }
 
 static uint64_t count_lines(const struct log *log, const char *at, const char *end) {
   uint64_t lines = 0;
-  while (at < end && log->format == FORMAT_JSON && (at = memchr(at, '\n', (size_t)(end - at)))) at++, lines++;
-  for (uint32_t length; log->format == FORMAT_BINARY && at + 4 <= end; at += length, lines++) memcpy(&length, at, 4);
+  for (size_t length; (length = line_length(log, at, end)) > 0; at += length) lines++;
   return lines;
 }
 
-// The end of the last whole line in the first `length` bytes of the batch.
+// Where the last line that is whole in the first `length` bytes of the batch ends.
 static size_t whole_lines(const struct log *log, size_t length) {
-  if (log->format == FORMAT_JSON) {
-    const char *newline = memrchr(log->batch, '\n', length);
-    return newline ? (size_t)(newline + 1 - log->batch) : 0;
+  const char *at = log->batch, *end = at + length;
+  for (size_t line; (line = line_length(log, at, end)) > 0;) at += line;
+  return (size_t)(at - log->batch);
+}
+
+static size_t write_batch(struct log *log, int fd) {
+  size_t done = 0;
+  while (done < log->batch_used) {
+    ssize_t written = write(fd, log->batch + done, log->batch_used - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) break;
+    done += (size_t)written;
   }
-  size_t at = 0;
-  for (uint32_t record; at + 4 <= length; at += record) {
-    memcpy(&record, log->batch + at, 4);
-    if (at + record > length) break;
-  }
-  return at;
+  return done;
+}
+
+// To the scribe. What its pipe has no room for is dropped, but for the rest of a line that is half in it.
+static void flush_to_scribe(struct log *log) {
+  size_t done = write_batch(log, log->scribe), line_end = log->carried;
+  const char *end = log->batch + log->batch_used;
+  while (line_end < done) line_end += line_length(log, log->batch + line_end, end);
+  log->shared->dropped += count_lines(log, log->batch + line_end, end);
+  log->carried = log->batch_used = line_end - done;
+  memmove(log->batch, log->batch + done, log->carried);
 }
 
 // A full disk does not stop the container: what does not fit whole is dropped and counted.
 void log_flush(struct log *log) {
   if (log->fd < 0 || log->batch_used == 0) return;
-  size_t done = 0;
-  while (done < log->batch_used) {
-    ssize_t written = write(log->fd, log->batch + done, log->batch_used - done);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) break;
-    done += (size_t)written;
-  }
+  if (log->scribe >= 0) return flush_to_scribe(log);
+  size_t done = write_batch(log, log->fd);
   if (done < log->batch_used) {
     size_t whole = whole_lines(log, done);
     if (whole < done && ftruncate(log->fd, (off_t)(log->size + whole)) == 0) done = whole;
-    log->dropped += count_lines(log, log->batch + whole, log->batch + log->batch_used);
+    log->shared->dropped += count_lines(log, log->batch + whole, log->batch + log->batch_used);
   }
   log->size += done;
   log->batch_used = 0;
@@ -199,12 +249,16 @@ static char *binary_line(char *to, int stream, const char *text, size_t length, 
   return put(put(to, text, length), (char *)&total, 4);
 }
 
-static void add_line(struct log *log, int stream, const char *text, size_t length, bool whole, struct timespec now) {
-  if (log->max_size && log->size + log->batch_used >= log->max_size) {
+static void make_room(struct log *log) {
+  if (log->scribe < 0 && log->max_size && log->size + log->batch_used >= log->max_size) {
     log_flush(log);
     if (log->size >= log->max_size) rotate(log);
   }
   if (log->batch_used + LONGEST + log->attrs_length > BATCH) log_flush(log);
+}
+
+static void add_line(struct log *log, int stream, const char *text, size_t length, bool whole, struct timespec now) {
+  make_room(log);
   char *to = log->batch + log->batch_used;
   to = log->format == FORMAT_JSON ? json_line(log, to, stream, text, length, whole) : binary_line(to, stream, text, length, whole, now);
   log->batch_used = (size_t)(to - log->batch);
@@ -255,6 +309,34 @@ void log_write(struct log *log, int stream, const char *bytes, size_t length) {
   }
 }
 
+static void write_for_ever(struct log *log, int from) {
+  log->scribe = -1;
+  prepare(log);
+  char *buffer = allocate(BATCH);
+  size_t used = 0;
+  for (ssize_t got; (got = read(from, buffer + used, BATCH - used)) > 0;) {
+    const char *at = buffer, *end = buffer + used + got;
+    for (size_t line; (line = line_length(log, at, end)) > 0; at += line) {
+      make_room(log);
+      memcpy(log->batch + log->batch_used, at, line);
+      log->batch_used += line;
+    }
+    used = (size_t)(end - at);
+    memmove(buffer, at, used);
+    log_flush(log);
+  }
+  _exit(0);
+}
+
+// Everything that was handed over is to be on file before the exit is told.
+static void await_scribe(struct log *log) {
+  fcntl(log->scribe, F_SETFL, 0);
+  log_flush(log);
+  close(log->scribe);
+  log->scribe = -1;
+  waitpid(log->scribe_pid, NULL, 0);
+}
+
 void log_end(struct log *log) {
   if (log->fd < 0) return;
   struct timespec now;
@@ -267,9 +349,13 @@ void log_end(struct log *log) {
     part->used = 0;
   }
   log_flush(log);
+  if (log->scribe >= 0) await_scribe(log);
+  tell_rotations(log);
 }
 
 void log_idle(struct log *log) {
+  tell_rotations(log);
+  if (log->batch_used) return;
   if (log->batch) munmap(log->batch, BATCH + log->attrs_length);
   log->batch = NULL;
   for (int i = 0; i < 2; i++) {

@@ -15,7 +15,7 @@
 
 struct process container;
 struct process *processes = &container;
-struct log container_log = {.fd = -1};
+struct log container_log = {.fd = -1, .scribe = -1};
 static int slots_end;
 
 // What was passed for the plan has done its work: nothing of it may be kept alive.

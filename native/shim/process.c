@@ -282,7 +282,7 @@ static void finish(struct process *p) {
   int signal = WIFSIGNALED(p->status) ? WTERMSIG(p->status) : 0;
   char *record = allocate(256 + exit_files.length);
   int length = snprintf(record, 256, "code %d\nsignal %d\ntime %lld.%09ld\ndropped %llu\n", signal ? 128 + signal : WEXITSTATUS(p->status), signal,
-                        (long long)p->ended.tv_sec, p->ended.tv_nsec, (unsigned long long)(p == &container ? container_log.dropped : 0));
+                        (long long)p->ended.tv_sec, p->ended.tv_nsec, (unsigned long long)(p == &container && container_log.shared ? container_log.shared->dropped : 0));
   if (p == &container && exit_files.length) memcpy(record + length, exit_files.bytes, exit_files.length), length += (int)exit_files.length;
   if (p == &container && p->started) write_record(record, (size_t)length);
   if (p->started) broadcast_exit(p, record, (size_t)length);

@@ -30,9 +30,14 @@ struct log {
   uint32_t format, max_files;
   const char *path, *attrs;
   uint32_t attrs_length;
-  uint64_t max_size, size, dropped;
+  uint64_t max_size, size, told;
+  struct { // with the scribe
+    uint64_t dropped, rotations;
+  } *shared;
+  int scribe; // its pipe; -1: none
+  pid_t scribe_pid;
   char *batch; // lines not yet written; they end at batch_used
-  size_t batch_used;
+  size_t batch_used, carried; // carried: the rest of a line that the scribe has the beginning of
   struct partial { // a line without its end, one for stdout and one for stderr
     char *bytes;
     size_t used;
@@ -149,7 +154,7 @@ void notify_rotated(void);
 void drop(struct connection *c);
 
 // log.c
-void log_open(struct log *log, uint32_t format, const char *path, uint64_t max_size, uint32_t max_files);
+void log_open(struct log *log, uint32_t format, const char *path, uint64_t max_size, uint32_t max_files, uint64_t ring);
 void log_write(struct log *log, int stream, const char *bytes, size_t length);
 void log_flush(struct log *log);
 void log_end(struct log *log); // partial lines are lines now

@@ -646,6 +646,29 @@ describe('launcher', { skip }, () => {
       }
     })
 
+    test('a ring hands over every line while the disk keeps up', async () => {
+      for (const format of [1, 2]) {
+        const settings = { log: { format, ring: 1 << 20, maxSize: 40_000, maxFiles: 50 } }
+        const { record } = await shell(
+          'i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done',
+          settings,
+        )
+        const names = fs.readdirSync(folder).filter(name => name.startsWith('log'))
+        const number = (name: string) => Number(name.split('.')[1] ?? 0)
+        const all = names
+          .sort((a, b) => number(b) - number(a))
+          .map(name => readLog(name))
+          .join('')
+        assert.deepEqual(
+          all.match(/line \d+/g),
+          Array.from({ length: 3000 }, (_, i) => `line ${i}`),
+        )
+        assert.ok(names.length > 1)
+        assert.equal(record.droppedLines, 0)
+        for (const name of names) fs.rmSync(path.join(folder, name))
+      }
+    })
+
     test('binary records', async () => {
       await shell('echo one; echo two >&2', { log: { format: 2 } })
       const bytes = fs.readFileSync(path.join(folder, 'log'))
@@ -688,6 +711,27 @@ describe('launcher', { skip }, () => {
     const fds = () => fs.readdirSync(`/proc/${shim}/fd`).length
     const before = fds()
     for (let i = 0; i < 200; i++) (await task.attach({ stdin: true, stdout: true, stderr: true })).destroy()
+    await until(() => fds() <= before)
+    await task.delete()
+  })
+
+  test('execs, those that fail too, leave nothing behind', async () => {
+    const task = await running('sleep 1000')
+    const shim = shimOf(task.id)
+    const fds = () => fs.readdirSync(`/proc/${shim}/fd`).length
+    const before = fds()
+    for (let i = 0; i < 30; i++) {
+      const exec = await task.exec({ id: `good${i}`, plan: execPlan(['true']) })
+      await exec.wait()
+      const nowhere: LaunchPlan = execPlan(['true'])
+      nowhere.host.push({ op: 'writeFile', path: '/nosuch', data: '' })
+      for (const plan of [nowhere, execPlan(['nosuch']), execPlan(['true'], { tty: true })]) {
+        await task.exec({ id: `bad${i}`, plan, attach: { stdout: true } }).then(
+          exec => exec.stream!.resume(),
+          () => {},
+        )
+      }
+    }
     await until(() => fds() <= before)
     await task.delete()
   })

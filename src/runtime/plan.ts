@@ -42,7 +42,7 @@ const operations = {
 
   /** The process's stdin (`false`: /dev/null), stdout and stderr: pipes, or one terminal, which the `console` op then makes. */
   stdio: [1, { tty: 'bool?', stdin: 'bool?' }],
-  /** Where output is logged. format: see {@link LogFormat}; maxSize 0: no rotation; ring: bytes of a non-blocking buffer, 0 blocks; attrs: raw JSON. */
+  /** Where output is logged. format: see {@link LogFormat}; maxSize 0: no rotation; ring: the size of a buffer before the file, written by a process of its own, so that a stuck disk drops lines instead of holding the container back (0: none); attrs: raw JSON. */
   log: [2, { format: 'u32', path: 'str', maxSize: 'u64?', maxFiles: 'u32?', ring: 'u64?', attrs: 'bytes?' }],
   /** CLONE_NEW… flags of the new process, and the v2 cgroup folder that it is born in. */
   clone: [3, { flags: 'flags', cgroup: 'slot?' }],
