@@ -101,7 +101,8 @@ function decodePath(path: string): string {
 
 function fail(req: http.IncomingMessage, res: http.ServerResponse, error: unknown, logger: Logger): void {
   const { status, message } = answerTo(error)
-  if (kindOf(error) === 'internal' && !(error instanceof ClientGone)) {
+  const gone = error instanceof ClientGone || req.socket.destroyed
+  if (kindOf(error) === 'internal' && !gone) {
     logger.error('Handler returned an error', { method: req.method, path: req.url, error: message })
     if (error instanceof Error && error.name !== 'GantryError') logger.debug(error.stack ?? '')
   }

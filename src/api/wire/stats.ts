@@ -4,7 +4,7 @@ import type { CpuStats, StatsSample } from '../../engine/results.ts'
 export function encodeStats(sample: StatsSample): Record<string, unknown> {
   const { memory, blkio } = sample
   return {
-    name: `/${sample.name}`,
+    name: sample.name,
     id: sample.id,
     ...(sample.osType && { os_type: sample.osType }),
     read: sample.read,
