@@ -1,5 +1,5 @@
 /** `moby.buildkit.v1.Control`: solve, progress, workers, cache and history, for BuildKit's clients. */
-import { create } from '@bufbuild/protobuf'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from '@connectrpc/connect'
 import { type BuildResult, type HistoryRecord, hostPlatform, type ProgressEvent } from '../build/index.ts'
@@ -151,11 +151,13 @@ async function* status(
   const queue: ProgressEvent[] = []
   let ended = false
   let wake = () => {}
-  const stop = await context.builder.history.followSoon(ref, PATIENCE, call.signal, event => {
+  const waiting = AbortSignal.any([call.signal, context.gateways.ended(ref)])
+  const stop = await context.builder.history.followSoon(ref, PATIENCE, waiting, event => {
     if (event) queue.push(event)
     else ended = true
     wake()
   })
+  context.gateways.forget(ref)
   if (!stop) return
   const gone = () => wake()
   call.signal.addEventListener('abort', gone)
@@ -178,7 +180,7 @@ async function* status(
 }
 
 function response(events: ProgressEvent[]): StatusResponse {
-  const message = create(StatusResponseSchema)
+  const message: Gathered = { vertexes: [], statuses: [], logs: [], warnings: [] }
   const times = (event: { started?: number; completed?: number }) => ({
     ...(event.started !== undefined && { started: timestampFromMs(event.started) }),
     ...(event.completed !== undefined && { completed: timestampFromMs(event.completed) }),
@@ -186,7 +188,7 @@ function response(events: ProgressEvent[]): StatusResponse {
   for (const event of events) {
     switch (event.type) {
       case 'vertex':
-        push(message, 'vertexes', {
+        message.vertexes.push({
           digest: event.digest,
           inputs: event.inputs,
           name: event.name,
@@ -196,7 +198,7 @@ function response(events: ProgressEvent[]): StatusResponse {
         })
         break
       case 'status':
-        push(message, 'statuses', {
+        message.statuses.push({
           ID: event.id,
           vertex: event.vertex,
           name: event.name ?? event.id,
@@ -207,7 +209,7 @@ function response(events: ProgressEvent[]): StatusResponse {
         })
         break
       case 'log':
-        push(message, 'logs', {
+        message.logs.push({
           vertex: event.vertex,
           timestamp: timestampFromMs(event.timestamp),
           stream: BigInt(event.stream),
@@ -215,7 +217,7 @@ function response(events: ProgressEvent[]): StatusResponse {
         })
         break
       case 'warning':
-        push(message, 'warnings', {
+        message.warnings.push({
           vertex: event.vertex,
           level: BigInt(event.level),
           short: Buffer.from(event.short),
@@ -229,16 +231,11 @@ function response(events: ProgressEvent[]): StatusResponse {
         })
     }
   }
-  return create(StatusResponseSchema, message)
+  return create(StatusResponseSchema, message as Init)
 }
 
-function push(
-  message: StatusResponse,
-  name: 'vertexes' | 'statuses' | 'logs' | 'warnings',
-  fields: object,
-): void {
-  ;(message[name] as object[]).push(fields)
-}
+type Init = MessageInitShape<typeof StatusResponseSchema>
+type Gathered = Record<'vertexes' | 'statuses' | 'logs' | 'warnings', object[]>
 
 async function* history(
   { builder }: GrpcContext,

@@ -46,6 +46,19 @@ interface Gateway {
 export class Gateways {
   readonly #open = new Map<string, Gateway>()
   readonly #waiting = new Map<string, Set<() => void>>()
+  readonly #ends = new Map<string, AbortController>()
+
+  /** Aborts when the gateway `ref`, which may not be open yet, has closed: a client may close it without having built. */
+  ended(ref: string): AbortSignal {
+    const known = this.#ends.get(ref) ?? new AbortController()
+    this.#ends.set(ref, known)
+    return known.signal
+  }
+
+  /** Nobody waits for the end of this one any more. */
+  forget(ref: string): void {
+    this.#ends.delete(ref)
+  }
 
   /** Resolves with the exporters' answers when the client returns. */
   open(ref: string, words: Words): Promise<Record<string, string>> {
@@ -56,6 +69,7 @@ export class Gateways {
         close: error => {
           words.signal.removeEventListener('abort', onAbort)
           this.#open.delete(ref)
+          this.#ends.get(ref)?.abort()
           if (error !== undefined) reject(error)
           else resolve(gateway.result ? exporterResponse(gateway.result) : {})
         },
