@@ -11,7 +11,7 @@
  *
  * Errors are Docker's words in a GantryError. Each change of state is synchronous, so no two can meet half way.
  */
-import { forbidden, internal, invalid, messageOf } from '../errors.ts'
+import { conflict, forbidden, internal, invalid, messageOf } from '../errors.ts'
 import type { Network } from './catalog.ts'
 import { define } from './define.ts'
 import { bridgeOptions, bridgeRules } from './drivers/bridge.ts'
@@ -62,7 +62,7 @@ export class Networks {
     const { catalog } = live
     const record = define(spec, [...live.drivers.keys()])
     if (catalog.all().some(network => network.record.name === record.name)) {
-      throw forbidden(`network with name ${record.name} already exists`) // 409 from API 1.x on is `conflict`
+      throw conflict(`network with name ${record.name} already exists`)
     }
     if (record.configOnly) {
       catalog.add(record, [])

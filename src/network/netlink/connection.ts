@@ -23,6 +23,10 @@ import {
 const DUMP_ATTEMPTS = 10
 /** Well over what one datagram of answers needs; the kernel sends dumps in pieces of at most 32 KiB. */
 const WAIT_MS = 5000
+const EINTR = 4
+const EAGAIN = 11
+const ENOBUFS = 105
+const ETIMEDOUT = 110
 
 /** One request's fate. */
 export interface Outcome {
@@ -126,7 +130,7 @@ export class Netlink {
       }
     }
     if (failure) throw failure
-    if (!answered) throw new NetlinkError(62, requests[0]!.what) // ETIME
+    if (!answered) throw new NetlinkError(ETIMEDOUT, requests[0]!.what)
   }
 
   close(): void {
@@ -150,7 +154,7 @@ export class Netlink {
         if ((message.flags & NLM_F_DUMP_INTR) !== 0) interrupted = true
         if (message.type === NLMSG_DONE) {
           const errno = doneError(message)
-          if (errno === 4 || errno === 11) return { messages, interrupted: true } // EINTR, EAGAIN
+          if (errno === EINTR || errno === EAGAIN) return { messages, interrupted: true }
           if (errno !== 0) throw new NetlinkError(errno, request.what)
           return { messages, interrupted }
         }
@@ -168,10 +172,10 @@ export class Netlink {
     try {
       bytes = this.#socket.recv(WAIT_MS)
     } catch (error) {
-      if (hasCode(error, 'ENOBUFS')) throw new NetlinkError(105, what)
+      if (hasCode(error, 'ENOBUFS')) throw new NetlinkError(ENOBUFS, what)
       throw error
     }
-    if (!bytes) throw new NetlinkError(62, what)
+    if (!bytes) throw new NetlinkError(ETIMEDOUT, what)
     return decode(bytes)
   }
 
