@@ -51,16 +51,30 @@ export function parseJson(bytes: Buffer): unknown {
   }
 }
 
+/** Where V8 found what it did not expect, in the words of Go. */
+const places: [RegExp, string][] = [
+  [
+    /Expected property name|Expected double-quoted property name/,
+    'looking for beginning of object key string',
+  ],
+  [/Expected ':' after property name/, 'after object key'],
+  [/Expected ',' or '\]'/, 'after array element'],
+  [/Expected ',' or '}'|Unexpected number/, 'after object key:value pair'],
+  [/Bad control character/, 'in string literal'],
+  [/Bad escaped character|Bad Unicode escape/, 'in string escape code'],
+]
+
 function jsonProblem(text: string, error: unknown): string {
   const problem = messageOf(error)
   if (/end of JSON input|Unterminated|Expected .* end/.test(problem) || endsEarly(text, problem)) {
     return 'invalid JSON: unexpected EOF'
   }
   if (/after JSON/.test(problem)) return 'unexpected content after JSON'
-  const token = /Unexpected token '(.+?)'/su.exec(problem)?.[1]
-  return token === undefined
-    ? `invalid JSON: ${problem}`
-    : `invalid JSON: invalid character '${token}' looking for beginning of value`
+  const at = /at position (\d+)/.exec(problem)?.[1]
+  const found = at === undefined ? /Unexpected token '(.+?)'/su.exec(problem)?.[1] : text[Number(at)]
+  if (found === undefined) return `invalid JSON: ${problem}`
+  const place = places.find(([pattern]) => pattern.test(problem))?.[1] ?? 'looking for beginning of value'
+  return `invalid JSON: invalid character '${found === "'" ? "\\'" : found}' ${place}`
 }
 
 /** V8 words a document that stops short in several ways, each with the position of its end. */

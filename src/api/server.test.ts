@@ -147,6 +147,10 @@ describe('the API over a unix socket', () => {
       ['{', 'invalid JSON: unexpected EOF'],
       ['{"Image":', 'invalid JSON: unexpected EOF'],
       ['{"Image":"x', 'invalid JSON: unexpected EOF'],
+      ['{"a":01}', "invalid JSON: invalid character '1' after object key:value pair"],
+      ["{'a':1}", "invalid JSON: invalid character '\\'' looking for beginning of object key string"],
+      ['{"a" 1}', "invalid JSON: invalid character '1' after object key"],
+      ['{"a":"b",}', "invalid JSON: invalid character '}' looking for beginning of object key string"],
       ['{"Image":"x"} x', 'unexpected content after JSON'],
       ['null', 'config cannot be empty in order to create a container'],
     ]
