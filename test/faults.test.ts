@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { cannotRunDaemon, Daemon } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
 import { leftovers } from './support/leftovers.ts'
-import { openFiles, processesBelow, shimOf } from './support/processes.ts'
+import { isAlive, openFiles, processesBelow, shimOf } from './support/processes.ts'
 
 describe('faults', { skip: cannotRunDaemon() }, () => {
   let daemon: Daemon
@@ -29,7 +29,7 @@ describe('faults', { skip: cannotRunDaemon() }, () => {
     await eventually(async () =>
       assert.equal(await daemon.ok('inspect', '-f', '{{.State.Running}}', id), 'false'),
     )
-    assert.equal(fs.existsSync(`/proc/${pid}`), false, 'the process lives on unwatched')
+    assert.equal(isAlive(pid), false, 'the process lives on unwatched')
     assert.equal(await daemon.ok('inspect', '-f', '{{.State.ExitCode}}', id), '137')
     await daemon.ok('start', id)
     assert.equal(await daemon.ok('inspect', '-f', '{{.State.Running}}', id), 'true')
@@ -45,7 +45,7 @@ describe('faults', { skip: cannotRunDaemon() }, () => {
     await eventually(async () =>
       assert.equal(await daemon.ok('inspect', '-f', '{{.State.Running}}', id), 'false'),
     )
-    assert.equal(fs.existsSync(`/proc/${pid}`), false, 'the process lives on unwatched')
+    assert.equal(isAlive(pid), false, 'the process lives on unwatched')
     await daemon.ok('rm', '-f', id)
   })
 

@@ -6,6 +6,7 @@ import * as os from 'node:os'
 import * as path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { busyboxChanges, busyboxRootfs } from './busybox.ts'
+import { emptyGroups } from './leftovers.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 
@@ -42,6 +43,8 @@ export class Daemon {
   readonly socket: string
   readonly dataRoot: string
   readonly execRoot: string
+  /** Groups without processes that others had left when this daemon began. */
+  readonly groupsBefore = new Set(emptyGroups())
   /** Added to the daemon's environment at its next start. */
   readonly env: Record<string, string>
   readonly #options: DaemonOptions

@@ -21,7 +21,7 @@ function mounts(folder: string): string[] {
 }
 
 /** Groups of containers that have no process any more. Another daemon's running containers are its own affair. */
-function emptyGroups(): string[] {
+export function emptyGroups(): string[] {
   const root = '/sys/fs/cgroup'
   const hierarchies = [root, ...fs.readdirSync(root).map(name => path.join(root, name))]
   return hierarchies.flatMap(hierarchy => {

@@ -36,7 +36,7 @@ export function shimsOf(daemon: Daemon): number[] {
 
 /** The shim of one container. */
 export function shimOf(daemon: Daemon, id: string): number {
-  const [pid] = processesBelow(path.join(daemon.execRoot, id))
+  const [pid] = processesBelow(path.join(daemon.execRoot, 'containers', id))
   if (pid === undefined) throw new Error(`container ${id} has no shim`)
   return pid
 }
@@ -44,4 +44,13 @@ export function shimOf(daemon: Daemon, id: string): number {
 /** How many descriptors a process has open. */
 export function openFiles(pid: number): number {
   return fs.readdirSync(`/proc/${pid}/fd`).length
+}
+
+/** Whether a process runs; one that ended and was not yet reaped does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
 }
