@@ -227,7 +227,11 @@ export interface LaunchPlan {
   teardown?: Op[]
 }
 
-/** The `format` of the `log` op. */
+/**
+ * The `format` of the `log` op. `jsonFile`: docker's lines `{"log":…,"stream":…,"attrs":…,"time":…}`. `local`: binary records,
+ * little-endian: u32 length of the whole record, u64 nanoseconds since 1970, u8 stream (1 stdout, 2 stderr), u8 partial
+ * (1: the line goes on in the next record), the bytes without the newline, u32 the same length for reading backwards.
+ */
 export const LogFormat = { none: 0, jsonFile: 1, local: 2 } as const
 
 export const PLAN_MAGIC = 0x4e4c5047 // "GPLN"
