@@ -257,9 +257,10 @@ export class Live {
     const before = this.#portTarget(live)
     const addresses = [addressOf(member.endpoint.ipv4), addressOf(member.endpoint.ipv6)].filter(Boolean)
     this.names.remove(member.endpoint.id)
-    this.#unrestrict(live, [member])
+    const undo = this.#unrestrict([member])
     live.leave(member)
     live.updateRoutes()
+    this.rules.change(undo)
     this.#settle(live, before)
     this.store.save(live)
     this.tell('disconnect', member, live)
@@ -274,16 +275,16 @@ export class Live {
   }
 
   drop(live: ContainerNetwork): void {
+    const undo = [
+      ...this.#unrestrict(live.members),
+      ...this.rules.set.removePorts(rulesOf(live.publications)),
+      ...this.rules.set.removeReflections(live.reflected),
+    ]
     this.containers.delete(live.container.id)
     this.names.stop(live)
     for (const { endpoint } of live.members) this.names.remove(endpoint.id)
-    const rules = rulesOf(live.publications)
     try {
-      this.#unrestrict(live, live.members)
-      this.rules.change([
-        ...this.rules.set.removePorts(rules),
-        ...this.rules.set.removeReflections(live.reflected),
-      ])
+      this.rules.change(undo)
     } catch (error) {
       this.logger.error('removing the packet rules of a container failed', {
         container: live.container.id,
@@ -391,16 +392,16 @@ export class Live {
     ]
   }
 
-  #unrestrict(live: ContainerNetwork, members: readonly Member[]): void {
+  /** What undoes {@link Live.#restrict}. To be asked before the endpoints go, and carried out after. */
+  #unrestrict(members: readonly Member[]) {
     const restricted = members.filter(isRestricted)
-    if (restricted.length === 0) return
+    if (restricted.length === 0) return []
     const gone = new Set(restricted.map(({ endpoint }) => endpoint.id))
     const links = this.#allLinks().filter(({ endpoints }) => endpoints.some(id => gone.has(id)))
-    this.rules.change([
+    return [
       ...this.rules.set.releasePorts(restricted.flatMap(({ endpoint }) => endpoint.hostInterface ?? [])),
       ...this.rules.set.removeLinks(links),
-    ])
-    void live
+    ]
   }
 
   #links(live: ContainerNetwork): LinkRule[] {
