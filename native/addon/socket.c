@@ -166,6 +166,13 @@ static napi_value Recv(napi_env env, napi_callback_info info) {
   return result;
 }
 
+/* poll(2) of one fd without waiting: what is the case with it now. */
+static napi_value Poll(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  struct pollfd ready = {.fd = (int)arg_int(&c, 0), .events = (short)arg_int(&c, 1)};
+  return poll(&ready, 1, 0) < 0 ? answer(&c, -errno) : answer(&c, ready.revents);
+}
+
 static napi_value Setsockopt(napi_env env, napi_callback_info info) {
   struct call c = call_begin(env, info);
   int value = (int)arg_int(&c, 3);
@@ -194,7 +201,7 @@ static napi_value SocketInNetns(napi_env env, napi_callback_info info) {
 
 const struct function socket_functions[] = {
     {"socketpair", Socketpair},   {"sendFds", SendFds},         {"recvFds", RecvFds},
-    {"netlinkOpen", NetlinkOpen}, {"netnsCreate", NetnsCreate}, {"peerCredentials", PeerCredentials},
+    {"netlinkOpen", NetlinkOpen}, {"netnsCreate", NetnsCreate}, {"peerCredentials", PeerCredentials}, {"poll", Poll},
     {"send", Send},               {"recv", Recv},               {"setsockopt", Setsockopt},
     {"socketInNetns", SocketInNetns},
     {0},

@@ -69,6 +69,7 @@ export interface Native {
   sendFds(socket: number, data: Uint8Array, fds: number[]): number
   recvFds(socket: number, length: number, fds: number[]): Uint8Array | number
   peerCredentials(fd: number, into: Int32Array): number
+  poll(fd: number, events: number): number
   netlinkOpen(protocol: number, netnsFd: number): number
   send(fd: number, data: Uint8Array): number
   recv(fd: number, maxWaitMs: number): Uint8Array | number

@@ -28,6 +28,13 @@ export function peerCredentials(fd: number): { pid: number; uid: number; gid: nu
   return { pid: into[0]!, uid: into[1]!, gid: into[2]! }
 }
 
+/** Whether the other end of a unix socket is closed for good, not only for writing. POLLHUP, poll(2). */
+export function hasHungUp(fd: number): boolean {
+  const POLLERR = 8
+  const POLLHUP = 16
+  return (check<number>(native().poll(fd, 0), 'poll') & (POLLERR | POLLHUP)) !== 0
+}
+
 export const NETLINK_ROUTE = 0
 export const NETLINK_SOCK_DIAG = 4
 export const NETLINK_NETFILTER = 12

@@ -61,7 +61,7 @@ export const execRoutes = [
     const request = decodeBody(startRequest, await call.body())
     const attached = await engine.execs.start(call.params['id']!, { ...request, signal: call.signal })
     if (!attached) return call.empty(200)
-    await joinStreams(call.hijack(streamType(call, attached.tty)), attached.stream)
+    await joinStreams(call.hijack(streamType(call, attached.tty)), attached.stream, call.req.socket)
   }),
 
   post('/exec/{id}/resize', async (call, engine) => {

@@ -13,7 +13,7 @@ import { get, post } from './route.ts'
 export const streamRoutes = [
   post('/containers/{id...}/attach', async (call, engine) => {
     const { stream, tty } = await attach(call, engine)
-    await joinStreams(call.hijack(streamType(call, tty)), stream)
+    await joinStreams(call.hijack(streamType(call, tty)), stream, call.req.socket)
   }),
 
   get('/containers/{id...}/attach/ws', async (call, engine) => {
