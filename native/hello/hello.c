@@ -30,6 +30,7 @@ static int show(const char *path) {
 // Says a line each second, for ever.
 static int tick(void) {
   for (int i = 1;; i++) say_number("tick ", i, "\n"), sleep(1);
+  return 0;
 }
 
 // Uses so many megabytes of memory.

@@ -82,7 +82,8 @@ int process_launch(struct process *p, const char *plan, size_t length) {
   if (plan_run(plan, length, SECTION_PARENT, &p->failure, host_step, p) < 0) return -1;
   if (p->adopted) {
     p->ready = true;
-    report(p, NULL);
+    if (p == &container) report(p, NULL);
+    else process_start(p);
   } else if (write(p->sync.fd, "A", 1) < 0 && errno != EPIPE) {
     return fail(p, SECTION_PARENT, errno);
   }

@@ -3,7 +3,10 @@
  * runtime's `create`, `start` and `delete` instead of doing the work itself. Streams, log and exit code stay the shim's.
  *
  * Such a runtime wants its root file system mounted where it can find it, so this is the one case in which a mount of the
- * container stands in the host's tree: `<folder>/bundle/rootfs`, which {@link removeBundle} takes away.
+ * container stands in the host's tree: `<exec-root>/.bundles/<id>/rootfs`, which {@link removeBundle} takes away.
+ *
+ * With a terminal exec-root may be 28 bytes long at most: runtimes connect to a socket in the shim's folder, whose path the
+ * kernel limits.
  */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
@@ -24,20 +27,28 @@ export interface OciRuntime {
 
 export interface BundlePlace {
   id: string
-  /** The shim's folder, `<exec-root>/<id>`: the bundle is made in it. */
-  folder: string
+  /** The launcher's: absolute. */
+  execRoot: string
 }
+
+const bundleFolder = ({ execRoot, id }: BundlePlace): string => path.join(execRoot, '.bundles', id)
+const logFile = (place: BundlePlace): string => path.join(bundleFolder(place), 'runtime.log')
+/** In the shim's folder, where the runtime hands over the terminal. */
+const consoleSocket = ({ execRoot, id }: BundlePlace): string => path.join(execRoot, id, CONSOLE)
+
+/** Runtimes refuse versions that are newer than they are; nothing that Docker says needs a newer one. */
+const OLDEST_SUFFICIENT = '1.0.2'
 
 /** Mount the root and write config.json. Throws what the mount throws; then nothing is left. */
 export function writeBundle(place: BundlePlace, spec: RuntimeSpec, rootfs: Rootfs): void {
-  const bundle = path.join(place.folder, 'bundle')
+  const bundle = bundleFolder(place)
   const root = path.join(bundle, 'rootfs')
   fs.mkdirSync(root, { recursive: true, mode: 0o700 })
   try {
     mountRoot(rootfs, root)
     fs.writeFileSync(
       path.join(bundle, 'config.json'),
-      JSON.stringify({ ...spec, root: { ...spec.root, path: root } }),
+      JSON.stringify({ ...spec, ociVersion: OLDEST_SUFFICIENT, root: { ...spec.root, path: root } }),
     )
   } catch (error) {
     removeBundle(place)
@@ -71,8 +82,8 @@ function rootMount(rootfs: Rootfs): number {
 }
 
 /** Unmount the root and remove the bundle; fine where there is none. */
-export function removeBundle({ folder }: BundlePlace): void {
-  const bundle = path.join(folder, 'bundle')
+export function removeBundle(place: BundlePlace): void {
+  const bundle = bundleFolder(place)
   try {
     linux.umount(path.join(bundle, 'rootfs'), linux.MNT_DETACH)
   } catch (error) {
@@ -89,9 +100,9 @@ export function compileOciPlan(
   context: Pick<LaunchContext, 'stdin' | 'log'>,
 ): LaunchPlan {
   const tty = spec.process.terminal ?? false
-  const pidFile = path.join(place.folder, 'runtime.pid')
-  const bundle = path.join(place.folder, 'bundle')
-  const console = tty ? ['--console-socket', path.join(place.folder, CONSOLE)] : []
+  const bundle = bundleFolder(place)
+  const pidFile = path.join(bundle, 'pid')
+  const console = tty ? ['--console-socket', consoleSocket(place)] : []
   const command = commands(runtime, place)
   return {
     host: [
@@ -108,17 +119,17 @@ export function compileOciPlan(
   }
 }
 
-/** One more process, by the runtime's `exec`. Writes its description beside the bundle. */
+/** One more process, by the runtime's `exec`. Writes its description into the bundle. */
 export function compileOciExec(
   runtime: OciRuntime,
   place: BundlePlace,
   exec: { id: string; process: ProcessSpec; stdin?: boolean },
 ): LaunchPlan {
   const tty = exec.process.terminal ?? false
-  const pidFile = path.join(place.folder, `exec-${exec.id}.pid`)
-  const description = path.join(place.folder, `exec-${exec.id}.json`)
+  const pidFile = path.join(bundleFolder(place), `exec-${exec.id}.pid`)
+  const description = path.join(bundleFolder(place), `exec-${exec.id}.json`)
   fs.writeFileSync(description, JSON.stringify(exec.process), { mode: 0o600 })
-  const console = tty ? ['--console-socket', path.join(place.folder, CONSOLE)] : []
+  const console = tty ? ['--console-socket', consoleSocket(place)] : []
   const options = ['--process', description, '--detach', '--pid-file', pidFile, ...console]
   return {
     host: [
@@ -133,15 +144,14 @@ export function compileOciExec(
   }
 }
 
-/** The socket in the shim's folder at which the runtime hands over the terminal. */
 const CONSOLE = 'console.sock'
 
 const ENVIRONMENT = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin']
 
 /** Operations that run the runtime. Its own state lives beside the shims' folders. */
 function commands(runtime: OciRuntime, place: BundlePlace) {
-  const root = path.join(path.dirname(place.folder), '.runtime', path.basename(runtime.path))
-  const log = path.join(place.folder, 'runtime.log')
+  const root = path.join(place.execRoot, '.runtime', path.basename(runtime.path))
+  const log = logFile(place)
   return (command: string, args: string[], tty = false): Extract<Op, { op: 'run' }> => ({
     op: 'run',
     argv: [
@@ -163,10 +173,10 @@ function commands(runtime: OciRuntime, place: BundlePlace) {
 }
 
 /** Why an outside runtime failed: the last error in the log that it was told to write; '' where it says nothing. */
-export function runtimeErrorText({ folder }: BundlePlace): string {
+export function runtimeErrorText(place: BundlePlace): string {
   let text: string
   try {
-    text = fs.readFileSync(path.join(folder, 'runtime.log'), 'utf8')
+    text = fs.readFileSync(logFile(place), 'utf8')
   } catch {
     return ''
   }
@@ -183,4 +193,14 @@ export function runtimeErrorText({ folder }: BundlePlace): string {
     })
     .filter(message => message !== undefined)
   return messages.at(-1) ?? ''
+}
+
+/** Ids that have a bundle: what a crash left, where the container is gone. */
+export function strayBundles(execRoot: string): string[] {
+  try {
+    return fs.readdirSync(path.join(execRoot, '.bundles'))
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
+  }
 }

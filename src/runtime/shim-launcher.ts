@@ -94,7 +94,7 @@ class ShimLauncher implements Launcher {
   list(): string[] {
     return fs
       .readdirSync(this.#root, { withFileTypes: true })
-      .filter(entry => entry.isDirectory())
+      .filter(entry => entry.isDirectory() && !entry.name.startsWith('.'))
       .map(entry => entry.name)
   }
 

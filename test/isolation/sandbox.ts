@@ -35,16 +35,19 @@ export interface Running {
 export class Sandbox {
   readonly folder: string
   readonly rootfs: string
+  readonly execRoot: string
   readonly launcher: ReturnType<typeof createLauncher>
   readonly #cgroups = new Set<string>()
   #count = 0
 
   constructor() {
-    this.folder = fs.mkdtempSync(path.join('/var/tmp', 'gantry-sandbox-'))
+    // Short: sockets are made in it.
+    this.folder = fs.mkdtempSync('/var/tmp/gantry-')
+    this.execRoot = path.join(this.folder, 'run')
     this.rootfs = path.join(this.folder, 'rootfs')
     fs.mkdirSync(this.rootfs)
     execFileSync('tar', ['-xf', busyboxRootfs(), '-C', this.rootfs])
-    this.launcher = createLauncher({ root: path.join(this.folder, 'run') })
+    this.launcher = createLauncher({ root: this.execRoot })
   }
 
   /** Start a container and stay with it until it ends. `context` may give another root. */
