@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import * as fs from 'node:fs'
 import * as http from 'node:http'
 import type { AddressInfo } from 'node:net'
 import * as path from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { digestOf } from '../image/digest.ts'
 import { parseReference } from '../image/reference.ts'
 import { type Index, mediaTypes } from '../image/types.ts'
@@ -174,15 +177,15 @@ test('a blob larger or other than announced never becomes visible', async t => {
   }
 })
 
-test('a pull that was stopped goes on where it was, in another process too', async t => {
+/** A registry with one image whose layer comes to a halt after 2 MB until `slow` is false. */
+async function haltingRegistry(t: TestContext) {
   const image = makeImage(1, [3_000_000])
   const layer = image.layers[0]!
-  const ranges: (string | undefined)[] = []
-  let slow = true
+  const state = { slow: true, ranges: [] as (string | undefined)[] }
   const { host } = await fakeServer(t, (request, response) => {
     const blob = /\/blobs\/(.*)$/.exec(request.url!)?.[1]
     if (blob === layer.digest) {
-      ranges.push(request.headers.range)
+      state.ranges.push(request.headers.range)
       const bytes = image.blobs.get(layer.digest)!
       const from = Number(/bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0)
       const part = bytes.subarray(from)
@@ -190,7 +193,7 @@ test('a pull that was stopped goes on where it was, in another process too', asy
         'Content-Length': part.length,
         ...(from > 0 && { 'Content-Range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }),
       })
-      if (slow) response.write(part.subarray(0, 2_000_000))
+      if (state.slow) response.write(part.subarray(0, 2_000_000))
       else response.end(part)
       return
     }
@@ -202,21 +205,47 @@ test('a pull that was stopped goes on where it was, in another process too', asy
     }
     response.writeHead(200, headers).end(request.method === 'HEAD' ? undefined : image.manifestBytes)
   })
+  /** Pull the rest into what is in `root`. */
+  const resume = async (root: string): Promise<void> => {
+    state.slow = false
+    const store = imageStore(t, root)
+    await new Registries(store).pull(`${host}/app`)
+    assert.equal(state.ranges.length, 2)
+    assert.match(state.ranges[1] ?? '', /^bytes=[1-9]\d{5,}-$/)
+    assert.deepEqual(store.content.read(layer.digest), image.blobs.get(layer.digest))
+  }
+  return { host, resume }
+}
+
+test('a pull that was stopped goes on where it was', async t => {
+  const { host, resume } = await haltingRegistry(t)
   const root = folder(t)
   const stop = new AbortController()
   const onProgress = ({ progressDetail }: { progressDetail?: { current?: number } }): void => {
     if ((progressDetail?.current ?? 0) > 0) setTimeout(() => stop.abort(new Error('Ctrl-C')), 50)
   }
-  await assert.rejects(
-    new Registries(imageStore(t, root)).pull(`${host}/app`, { signal: stop.signal, onProgress }),
-    { message: 'Ctrl-C' },
+  const stopped = new Registries(imageStore(t, root)).pull(`${host}/app`, { signal: stop.signal, onProgress })
+  await assert.rejects(stopped, { message: 'Ctrl-C' })
+  await resume(root)
+})
+
+test('a pull whose process was killed goes on where it was', async t => {
+  const { host, resume } = await haltingRegistry(t)
+  const root = folder(t)
+  const child = spawn(
+    process.execPath,
+    [path.join(import.meta.dirname, 'testing/pull-child.ts'), root, `${host}/app`],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
   )
-  slow = false
-  const store = imageStore(t, root)
-  await new Registries(store).pull(`${host}/app`)
-  assert.equal(ranges.length, 2)
-  assert.match(ranges[1] ?? '', /^bytes=[1-9]\d{5,}-$/)
-  assert.deepEqual(store.content.read(layer.digest), image.blobs.get(layer.digest))
+  defer(t, () => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  // What was gathered in memory has a moment to reach the file.
+  await sleep(300)
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await resume(root)
 })
 
 test('two pulls share one transfer; it stops only when nobody waits', async t => {
