@@ -1,5 +1,7 @@
 /** What the tests of this folder share: stores in folders of their own, images made up from a seed, a registry beside them. */
 import { mkdtempSync, rmSync } from 'node:fs'
+import * as http from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import * as path from 'node:path'
 import type { TestContext } from 'node:test'
@@ -81,6 +83,24 @@ export async function startRegistry(
   const { port } = await server.start()
   defer(t, () => server.stop(0))
   return { server, host: `127.0.0.1:${port}`, url: `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}` }
+}
+
+/** A server that answers as told, and remembers what it was asked. */
+export async function fakeServer(
+  t: Pick<TestContext, 'after'>,
+  listener: http.RequestListener,
+): Promise<{ host: string; asked: http.IncomingMessage[] }> {
+  const asked: http.IncomingMessage[] = []
+  const server = http.createServer((request, response) => {
+    asked.push(request)
+    listener(request, response)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  defer(t, () => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, asked }
 }
 
 /** Numbers that look like chance and come again: mulberry32. */
