@@ -1,0 +1,34 @@
+/** Every case is built, and must come to what the real Docker made of it. */
+import assert from 'node:assert/strict'
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import { after, before, test } from 'node:test'
+import { busyboxChanges, busyboxRootfs } from '../support/busybox.ts'
+import { cannotRunDaemon, Daemon } from '../support/daemon.ts'
+import { readCases } from './cases.ts'
+import { buildCase, docker, type Outcome } from './outcome.ts'
+
+const BASE = 'gantry-case-base'
+const skip = cannotRunDaemon()
+let daemon: Daemon | undefined
+let host = process.env['GANTRY_CASES_HOST'] ?? ''
+
+before(async () => {
+  if (skip) return
+  if (host === '') {
+    daemon = await Daemon.start({ image: false })
+    host = daemon.host
+  }
+  const imported = await docker(host, ['import', ...busyboxChanges, busyboxRootfs(), `${BASE}:latest`])
+  assert.equal(imported.code, 0, imported.stderr)
+})
+
+after(async () => daemon?.remove())
+
+for (const one of readCases()) {
+  const recording = path.join(import.meta.dirname, 'recordings', `${one.name}.json`)
+  test(one.name, { skip }, async () => {
+    const wanted = JSON.parse(fs.readFileSync(recording, 'utf8')) as Outcome
+    assert.deepEqual(await buildCase(one, host, BASE), wanted)
+  })
+}
