@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs'
 import { hasCode, internal } from '../errors.ts'
-import { openSocketInNetns, type SocketKind, setReuseAddress } from '../linux/index.ts'
+import { LinuxError, openSocketInNetns, type SocketKind, setReuseAddress } from '../linux/index.ts'
 import { type Forwarder, forwardTcp, forwardUdp } from './forwarder.ts'
 import { type PortRequest, PortTable } from './ports.ts'
 import type { PortRule } from './ruleset.ts'
@@ -74,9 +74,7 @@ export class Publisher {
       try {
         return this.#bind(request, addresses, port, target)
       } catch (error) {
-        if (!hasCode(error, 'EADDRINUSE') || (from === to && !any)) {
-          throw bindError(error, request, port, addresses[0] ?? '0.0.0.0', target)
-        }
+        if (!hasCode(error, 'EADDRINUSE') || (from === to && !any)) throw bindError(error, request, port, target)
       }
     }
     throw internal('all ports are allocated')
@@ -156,7 +154,8 @@ export class Publisher {
     const kind: SocketKind = `${protocol}${hostIp.includes(':') ? 6 : 4}`
     const backlog = forwards && protocol === 'tcp' ? 512 : 0
     const fd = openSocketInNetns(this.#options.netnsFd, kind, hostIp, port, backlog)
-    setReuseAddress(fd, false)
+    // A listening socket holds its address as it is, and lets its successor in while old connections linger (TIME_WAIT).
+    if (backlog === 0) setReuseAddress(fd, false)
     if (!forwards) return { close: () => fs.closeSync(fd) }
     const target = { address: forwardTo, port: containerPort }
     return protocol === 'tcp' ? forwardTcp(fd, target) : forwardUdp(fd, target)
@@ -175,23 +174,18 @@ function hasIpv6(): boolean {
 
 const bracketed = (address: string): string => (address.includes(':') ? `[${address}]` : address)
 
-function bindError(
-  error: unknown,
-  request: PortRequest,
-  port: number,
-  hostIp: string,
-  target: PortTarget,
-): Error {
+/** Docker's words for a socket that could not be bound. The system error says where. */
+function bindError(error: unknown, request: PortRequest, port: number, target: PortTarget): unknown {
   const reasons: Record<string, string> = {
     EADDRINUSE: 'address already in use',
     EADDRNOTAVAIL: 'cannot assign requested address',
     EACCES: 'permission denied',
   }
-  const reason = error instanceof Error && 'code' in error ? reasons[String(error.code)] : undefined
-  if (!reason) return error as Error
+  if (!(error instanceof LinuxError)) return error
+  const hostIp = error.path?.replace(/:\d+$/, '') ?? ''
   const container = (hostIp.includes(':') ? target.ipv6 : undefined) ?? target.ipv4 ?? target.ipv6 ?? ''
   return internal(
-    `failed to bind host port for ${bracketed(hostIp)}:${port}:${bracketed(container)}:${request.containerPort}/${request.protocol}: ${reason}`,
+    `failed to bind host port for ${bracketed(hostIp)}:${port}:${bracketed(container)}:${request.containerPort}/${request.protocol}: ${reasons[error.code] ?? error.message}`,
     error,
   )
 }
