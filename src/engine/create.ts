@@ -170,7 +170,12 @@ function makeMounts(context: EngineContext, record: ContainerRecord): Set<string
       return volume
     },
     dataPath: name => context.volumes.dataPath(name),
-    mountsOf: ref => context.store.get(ref).record.mounts,
+    mountsOf(ref) {
+      const donor = context.store.find(ref)
+      // Not "not found": clients would take that for the image, and pull it.
+      if (!donor) throw invalid(`No such container: ${ref}`)
+      return donor.record.mounts
+    },
     imageId: ref => context.images.resolve(ref).id,
   })
   return fresh

@@ -18,6 +18,7 @@ import { HealthChecks } from './health.ts'
 import { Images } from './images.ts'
 import { InitLayers } from './init-layer.ts'
 import { EngineNetworks } from './networks.ts'
+import { launcherRoot } from './outside-runtime.ts'
 import { findRuns, Recovery, runningContainers } from './recover.ts'
 import { acquireRoot } from './root-lock.ts'
 import { States } from './state.ts'
@@ -86,7 +87,7 @@ export class Engine {
       const driver = storageDriver(config)
       const { images, snapshots } = openStorage({ root: dataRoot, logger, ...(driver && { driver }) })
       const volumes = new Volumes(path.join(dataRoot, 'volumes'), trash, logger)
-      const launcher = createLauncher({ root: path.join(execRoot, 'containers') })
+      const launcher = createLauncher({ root: launcherRoot(execRoot) })
       signal?.throwIfAborted()
       const findings = await findRuns({ store, launcher, logger })
       const networks = await Networks.open(

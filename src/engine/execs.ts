@@ -5,6 +5,7 @@ import { conflict, invalid, notFound } from '../errors.ts'
 import { compileExec } from '../runtime/compile.ts'
 import { execProcess } from '../runtime/exec.ts'
 import { type ExecTask, LaunchError } from '../runtime/launcher.ts'
+import { compileOciExec } from '../runtime/oci-runtime.ts'
 import { resolveUser } from '../runtime/user.ts'
 import { Attachment } from './attachment.ts'
 import type { Container } from './container.ts'
@@ -15,6 +16,7 @@ import { environment } from './environment.ts'
 import { frame, STDOUT } from './frames.ts'
 import { execLaunchFailure } from './launch-errors.ts'
 import { cleanPath } from './mount-parse.ts'
+import { outsideRuntime } from './outside-runtime.ts'
 import type { ExecDetails, ExecSpec } from './results.ts'
 import { userFiles } from './rootfs.ts'
 
@@ -139,12 +141,11 @@ export class Execs {
     )
     const task = container.task
     if (!task) throw conflict(`container ${container.id} is not running`)
-    const plan = compileExec(process, {
-      spec: container.spec!,
-      cgroup: container.cgroup!,
-      pid: task.pid,
-      stdin: Boolean(attach?.stdin),
-    })
+    const stdin = Boolean(attach?.stdin)
+    const outside = outsideRuntime(this.#context, container.record)
+    const plan = outside
+      ? compileOciExec(outside.runtime, outside.place, { id: exec.id, process, stdin })
+      : compileExec(process, { spec: container.spec!, cgroup: container.cgroup!, pid: task.pid, stdin })
     exec.task = await task.exec({ id: exec.id, plan, ...(attach && { attach }) })
     void exec.task.wait().then(
       ({ exitCode }) => this.#ended(exec, exitCode),

@@ -13,8 +13,15 @@ export interface LaunchFailure {
   error: GantryError
 }
 
-export function containerLaunchFailure(error: unknown, command: string, cwd: string): LaunchFailure {
+/** `said` is what an outside runtime wrote about it. */
+export function containerLaunchFailure(
+  error: unknown,
+  command: string,
+  cwd: string,
+  said?: string,
+): LaunchFailure {
   if (!(error instanceof LaunchError)) return plain(error)
+  if (said) return failure(CREATE + said)
   const text = describe(error, command, cwd)
   const message = CREATE + (error.section === 'init' ? INIT : 'runc create failed: ') + text
   return failure(message)

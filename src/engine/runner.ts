@@ -10,6 +10,8 @@ import { buildSpec } from '../runtime/build-spec.ts'
 import { openCgroup } from '../runtime/cgroup/index.ts'
 import { compilePlan, type LogTarget } from '../runtime/compile.ts'
 import type { ExitRecord, Task } from '../runtime/launcher.ts'
+import { compileOciPlan, removeBundle, runtimeErrorText, writeBundle } from '../runtime/oci-runtime.ts'
+import type { Rootfs } from '../runtime/request.ts'
 import { nowNano, parseNano } from './clock.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
@@ -18,6 +20,7 @@ import { mountFolder, networkDonor, runtimeRequest } from './launch-request.ts'
 import { logAttributes } from './log-attributes.ts'
 import { logLimits } from './log-config.ts'
 import { networkContainer } from './network-request.ts'
+import { outsideRuntime } from './outside-runtime.ts'
 import { pathsOf } from './paths.ts'
 import { RestartDecision } from './restart.ts'
 import type { ExitReport } from './state.ts'
@@ -81,8 +84,10 @@ export class Runner {
       container.waitingAttachments.clear()
       await task.start()
     } catch (error) {
+      const outside = outsideRuntime(this.#context, record)
+      const said = outside && runtimeErrorText(outside.place)
       await this.#unwind(container, task)
-      const failure = containerLaunchFailure(error, record.path, record.config.workingDir ?? '/')
+      const failure = containerLaunchFailure(error, record.path, record.config.workingDir ?? '/', said)
       for (const attachment of container.waitingAttachments) attachment.abandon()
       container.waitingAttachments.clear()
       this.#context.states.startFailed(container, failure.exitCode, failure.message)
@@ -130,13 +135,21 @@ export class Runner {
     container.spec = spec
     container.cgroup = cgroup
     const { lowerdirs, upperdir, workdir } = container.snapshot
+    const rootfs: Rootfs =
+      workdir === ''
+        ? { type: 'path', path: upperdir }
+        : { type: 'overlay', lowerdirs: [...lowerdirs], upperdir, workdir }
+    const stdin = record.config.openStdin ?? false
+    const outside = outsideRuntime(context, record)
+    if (outside) {
+      writeBundle(outside.place, spec, rootfs)
+      const plan = compileOciPlan(outside.runtime, outside.place, spec, { stdin, log })
+      return { sandbox, plan, fds: [], release: () => {} }
+    }
     const compiled = compilePlan(spec, {
-      rootfs:
-        workdir === ''
-          ? { type: 'path', path: upperdir }
-          : { type: 'overlay', lowerdirs: [...lowerdirs], upperdir, workdir },
+      rootfs,
       cgroup,
-      stdin: record.config.openStdin ?? false,
+      stdin,
       log,
       ...(sandbox?.netnsFd !== undefined && { namespaceFds: { network: sandbox.netnsFd } }),
     })
@@ -282,6 +295,8 @@ export class Runner {
 
   /** Mounts on the host that belong to a run: shared memory and mounted images. */
   releaseMounts(container: Container): void {
+    const outside = outsideRuntime(this.#context, container.record)
+    if (outside) removeBundle(outside.place)
     const paths = pathsOf(this.#context, container.id)
     if (container.record.host.ipcMode === 'shareable') detach(paths.shm)
     for (const mount of container.record.mounts) {
