@@ -150,7 +150,8 @@ export class ContainerNetwork {
 
   /** Give back addresses and the namespace. Interfaces go with it. */
   close(): void {
-    for (const publication of this.publications.splice(0)) publication.release()
+    for (const publication of this.publications) publication.release()
+    this.publications = []
     for (const member of this.members.splice(0)) {
       const { driver, endpoint } = member
       if (this.namespace && endpoint.interfaceName) {

@@ -22,6 +22,19 @@ export function hostsFile(entries: readonly HostsEntry[], head = HOSTS_HEAD): st
   return head + entries.map(({ address, names }) => `${address}\t${names.join(' ')}\n`).join('')
 }
 
+/** Lines of `gone` addresses leave, `own` ones that are missing come at the end. All else is a person's. */
+export function editHosts(current: string, own: readonly HostsEntry[], gone: readonly string[]): string {
+  const kept = current
+    .split('\n')
+    .filter(line => !gone.includes(line.split(/\s/)[0]!))
+    .join('\n')
+  const present = new Set(kept.split('\n').map(line => line.split(/\s/)[0]))
+  return hostsFile(
+    own.filter(({ address }) => !present.has(address)),
+    kept === '' || kept.endsWith('\n') ? kept : `${kept}\n`,
+  )
+}
+
 /** What a container calls itself in its own hosts file. */
 export function ownNames(hostname: string, domainname: string | undefined): string[] {
   const [first = hostname] = hostname.split('.')

@@ -8,10 +8,13 @@ import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../linux/index.ts'
 import type { Cidr } from './ip.ts'
 import { type Address, listAddresses, readAddress } from './netlink/address.ts'
 import { Netlink } from './netlink/connection.ts'
+import { deleteConnection, listConnections, readConnection } from './netlink/conntrack.ts'
 import { getLink, type Link, listLinks, readLink } from './netlink/link.ts'
 import type { Request } from './netlink/message.ts'
 import * as nft from './netlink/nftables.ts'
 import { listRoutes, RT_TABLE_MAIN, RTN_UNICAST, readRoute } from './netlink/route.ts'
+
+const UDP = 17
 
 export class HostNetwork {
   readonly route: Netlink
@@ -38,6 +41,21 @@ export class HostNetwork {
     } catch (error) {
       if (hasCode(error, 'ENOENT')) return false
       throw error
+    }
+  }
+
+  /**
+   * Forget UDP conversations to `ports` of this host: one that began before a rule, or outlives it, would go where it went
+   * for as long as it lasts.
+   */
+  forgetUdp(ports: ReadonlySet<number>): void {
+    for (const family of [4, 6] as const) {
+      const stale = this.#filter.dump(listConnections(family)).flatMap(message => {
+        const connection = readConnection(message)
+        const hit = connection?.original.protocol === UDP && ports.has(connection.original.destinationPort)
+        return hit ? [deleteConnection(connection)] : []
+      })
+      this.#filter.attempt(stale) // some end by themselves meanwhile
     }
   }
 

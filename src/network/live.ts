@@ -13,15 +13,15 @@ import type { Driver } from './drivers/driver.ts'
 import { ParentDriver } from './drivers/parent.ts'
 import { hostDriver, nullDriver } from './drivers/plain.ts'
 import { addressOf, describeEndpoint } from './endpoint.ts'
-import { type HostsEntry, hostsFile } from './files.ts'
+import { editHosts } from './files.ts'
 import { HostNetwork } from './host.ts'
 import { tableName } from './identity.ts'
-import { parsePort } from './links.ts'
 import { NamespacePool } from './namespace.ts'
 import { type PortRequest, portMap, portRequests } from './ports.ts'
 import { type PortTarget, Publisher } from './publisher.ts'
+import { allLinks, isRestricted, restrict, unrestrict } from './restrictions.ts'
 import { Rules } from './rules.ts'
-import type { LinkRule, PortRule } from './ruleset.ts'
+import type { PortRule } from './ruleset.ts'
 import { SandboxStore } from './sandbox-store.ts'
 import type {
   EndpointSpec,
@@ -147,12 +147,13 @@ export class Live {
       live.upstreams = resolv.upstreams
       live.resolvConf = resolv.text
       if (this.files.servesNames(live)) this.names.serve(live)
-      this.rules.change([...this.#addPorts(live, live.publications), ...this.#restrict(live, live.members)])
+      this.rules.change([...this.#addPorts(live, live.publications), ...restrict(this, live, live.members)])
       this.store.save(live)
     } catch (error) {
       this.drop(live)
       throw error
     }
+    this.#forgetUdp(live.publications)
     for (const member of live.members) this.tell('connect', member, live)
     return this.sandbox(live)
   }
@@ -192,11 +193,15 @@ export class Live {
   }
 
   /** Opens `requests` where the container's way out is a bridge. Docker's words, with the endpoint's name, on an error. */
-  openPorts(live: ContainerNetwork, requests: readonly PortRequest[]): ContainerNetwork['publications'] {
+  openPorts(
+    live: ContainerNetwork,
+    requests: readonly PortRequest[],
+    resume = false,
+  ): ContainerNetwork['publications'] {
     const target = this.#portTarget(live)
     if (!target || requests.length === 0) return []
     try {
-      return this.publisher.open(requests, target)
+      return this.publisher.open(requests, target, resume)
     } catch (error) {
       const { endpoint } = live.gateway(4) ?? live.gateway(6) ?? live.members[0]!
       throw new GantryError(
@@ -231,6 +236,7 @@ export class Live {
     }
     live.publications = [...kept, ...opened]
     this.rules.change([...this.rules.set.removePorts(rulesOf(gone)), ...this.#addPorts(live, opened)])
+    this.#forgetUdp([...gone, ...opened])
     this.store.save(live)
   }
 
@@ -241,7 +247,7 @@ export class Live {
       live.updateRoutes()
       this.names.add(live, member)
       this.#settle(live, before)
-      this.rules.change(this.#restrict(live, [member]))
+      this.rules.change(restrict(this, live, [member]))
       this.store.save(live)
     } catch (error) {
       this.names.remove(member.endpoint.id)
@@ -257,7 +263,7 @@ export class Live {
     const before = this.#portTarget(live)
     const addresses = [addressOf(member.endpoint.ipv4), addressOf(member.endpoint.ipv6)].filter(Boolean)
     this.names.remove(member.endpoint.id)
-    const undo = this.#unrestrict([member])
+    const undo = unrestrict(this, [member])
     live.leave(member)
     live.updateRoutes()
     this.rules.change(undo)
@@ -276,7 +282,7 @@ export class Live {
 
   drop(live: ContainerNetwork): void {
     const undo = [
-      ...this.#unrestrict(live.members),
+      ...unrestrict(this, live.members),
       ...this.rules.set.removePorts(rulesOf(live.publications)),
       ...this.rules.set.removeReflections(live.reflected),
     ]
@@ -291,7 +297,9 @@ export class Live {
         error: messageOf(error),
       })
     }
+    const publications = live.publications
     live.close()
+    this.#forgetUdp(publications)
     this.store.delete(live.container.id)
   }
 
@@ -373,6 +381,16 @@ export class Live {
     })
   }
 
+  #forgetUdp(publications: ContainerNetwork['publications']): void {
+    const ports = publications.filter(({ protocol }) => protocol === 'udp').map(({ hostPort }) => hostPort)
+    if (ports.length === 0) return
+    try {
+      this.host.forgetUdp(new Set(ports))
+    } catch (error) {
+      this.logger.warn('old UDP conversations could not be forgotten', { error: messageOf(error) })
+    }
+  }
+
   #addPorts(live: ContainerNetwork, publications: ContainerNetwork['publications']) {
     const rules = rulesOf(publications)
     const fresh = [...new Set(rules.map(rule => rule.containerIp))].filter(
@@ -380,53 +398,6 @@ export class Live {
     )
     for (const address of fresh) live.reflected.add(address)
     return [...this.rules.set.addPorts(rules), ...this.rules.set.addReflections(fresh)]
-  }
-
-  /** Rules of networks without `icc`: these endpoints' ports, and the links of and to the container. */
-  #restrict(live: ContainerNetwork, members: readonly Member[]) {
-    const restricted = members.filter(isRestricted)
-    if (restricted.length === 0) return []
-    return [
-      ...this.rules.set.isolatePorts(restricted.flatMap(({ endpoint }) => endpoint.hostInterface ?? [])),
-      ...this.rules.set.addLinks(this.#links(live)),
-    ]
-  }
-
-  /** What undoes {@link Live.#restrict}. To be asked before the endpoints go, and carried out after. */
-  #unrestrict(members: readonly Member[]) {
-    const restricted = members.filter(isRestricted)
-    if (restricted.length === 0) return []
-    const gone = new Set(restricted.map(({ endpoint }) => endpoint.id))
-    const links = this.#allLinks().filter(({ endpoints }) => endpoints.some(id => gone.has(id)))
-    return [
-      ...this.rules.set.releasePorts(restricted.flatMap(({ endpoint }) => endpoint.hostInterface ?? [])),
-      ...this.rules.set.removeLinks(links),
-    ]
-  }
-
-  #links(live: ContainerNetwork): LinkRule[] {
-    const own = new Set(live.members.map(({ endpoint }) => endpoint.id))
-    return this.#allLinks().filter(({ endpoints }) => endpoints.some(id => own.has(id)))
-  }
-
-  /** Along `--link` of the default bridge: the exposed ports of the linked container. */
-  #allLinks(): (LinkRule & { endpoints: string[] })[] {
-    const bridge = this.catalog.lookup('bridge')
-    if (!bridge || bridgeOptions(bridge.record).icc) return []
-    const id = bridge.record.id
-    return [...this.containers.values()].flatMap(live =>
-      (live.container.links ?? []).flatMap(target => {
-        const client = live.member(id)?.endpoint
-        const server = this.containers.get(target.id)?.member(id)?.endpoint
-        if (!client?.ipv4 || !server?.ipv4) return []
-        return target.exposedPorts.map(text => ({
-          client: addressOf(client.ipv4),
-          server: addressOf(server.ipv4),
-          ...parsePort(text),
-          endpoints: [client.id, server.id],
-        }))
-      }),
-    )
   }
 
   #ruleState() {
@@ -442,7 +413,7 @@ export class Live {
       isolated: lives.flatMap(live =>
         live.members.filter(isRestricted).flatMap(({ endpoint }) => endpoint.hostInterface ?? []),
       ),
-      links: this.#allLinks(),
+      links: allLinks(this),
     }
   }
 
@@ -460,19 +431,3 @@ export class Live {
 
 const rulesOf = (publications: ContainerNetwork['publications']): PortRule[] =>
   publications.flatMap(({ rule }) => rule ?? [])
-
-const isRestricted = ({ network: { record } }: Member): boolean =>
-  record.driver === 'bridge' && !bridgeOptions(record).icc
-
-/** Lines of `gone` addresses leave, `own` ones that are missing come at the end. All else is a person's. */
-function editHosts(current: string, own: readonly HostsEntry[], gone: readonly string[]): string {
-  const kept = current
-    .split('\n')
-    .filter(line => !gone.includes(line.split(/\s/)[0]!))
-    .join('\n')
-  const present = new Set(kept.split('\n').map(line => line.split(/\s/)[0]))
-  return hostsFile(
-    own.filter(({ address }) => !present.has(address)),
-    kept === '' || kept.endsWith('\n') ? kept : `${kept}\n`,
-  )
-}

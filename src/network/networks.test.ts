@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import * as dgram from 'node:dgram'
 import * as fs from 'node:fs'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { openSocketInNetns } from '../linux/index.ts'
 import { Networks } from './networks.ts'
 import {
   ask,
@@ -153,6 +155,31 @@ inOwnNamespace(import.meta.filename, () => {
       assert.equal(String(await askUdp(outside.fd, OUTSIDE.host4, 5300)), `a ${OUTSIDE.peer4}`)
       assert.match(String(await askUdp(outside.fd, OUTSIDE.host6, 5300)), /^a /)
       await down(a)
+    })
+
+    test('for UDP lead a conversation that goes on to the next container', async () => {
+      const binding = { portBindings: { '53/udp': [{ hostIp: '', hostPort: '5300' }] } }
+      const client = dgram.createSocket('udp4')
+      client.bind({ fd: openSocketInNetns(outside.fd, 'udp4', '0.0.0.0', 0) })
+      services.push({ close: () => client.close() })
+      const say = () =>
+        new Promise<string>(resolve => {
+          client.once('message', data => resolve(String(data)))
+          client.send('hello', 5300, OUTSIDE.host4)
+          setTimeout(() => resolve('timeout'), 600)
+        })
+      const a = await up(container('a', binding))
+      const first = serveUdp(a.fd, 53, 'a')
+      assert.match(await say(), /^a /)
+      first.close()
+      await down(a)
+      const other = await up(container('other')) // takes the address
+      assert.equal(await say(), 'timeout')
+      const b = await up(container('b', binding))
+      services.push(serveUdp(b.fd, 53, 'b'))
+      assert.notEqual(b.ip, a.ip)
+      assert.match(await say(), /^b /)
+      await down(b, other)
     })
 
     test('that are taken are an error that names them, and nothing stays half made', async () => {

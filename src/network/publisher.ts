@@ -40,15 +40,20 @@ export interface PublisherOptions {
 
 export class Publisher {
   readonly #table = new PortTable()
+  #resuming = false
   readonly #options: PublisherOptions
 
   constructor(options: PublisherOptions) {
     this.#options = options
   }
 
-  /** All of `requests`, or Docker's error and none. The rules of the result still have to be written. */
-  open(requests: readonly PortRequest[], target: PortTarget): Publication[] {
+  /**
+   * All of `requests`, or Docker's error and none. The rules of the result still have to be written. `resume`: the ports were
+   * given out before a crash; who took one meanwhile cannot be heard behind our rules, so it stays the container's.
+   */
+  open(requests: readonly PortRequest[], target: PortTarget, resume = false): Publication[] {
     const opened: Publication[] = []
+    this.#resuming = resume
     try {
       for (const request of requests) opened.push(...this.#openOne(request, target))
     } catch (error) {
@@ -74,7 +79,8 @@ export class Publisher {
       try {
         return this.#bind(request, addresses, port, target)
       } catch (error) {
-        if (!hasCode(error, 'EADDRINUSE') || (from === to && !any)) throw bindError(error, request, port, target)
+        if (!hasCode(error, 'EADDRINUSE') || (from === to && !any))
+          throw bindError(error, request, port, target)
       }
     }
     throw internal('all ports are allocated')
@@ -153,7 +159,13 @@ export class Publisher {
     const forwards = forwardTo !== undefined && this.#options.userlandProxy
     const kind: SocketKind = `${protocol}${hostIp.includes(':') ? 6 : 4}`
     const backlog = forwards && protocol === 'tcp' ? 512 : 0
-    const fd = openSocketInNetns(this.#options.netnsFd, kind, hostIp, port, backlog)
+    let fd: number
+    try {
+      fd = openSocketInNetns(this.#options.netnsFd, kind, hostIp, port, backlog)
+    } catch (error) {
+      if (this.#resuming) return undefined
+      throw error
+    }
     // A listening socket holds its address as it is, and lets its successor in while old connections linger (TIME_WAIT).
     if (backlog === 0) setReuseAddress(fd, false)
     if (!forwards) return { close: () => fs.closeSync(fd) }

@@ -130,7 +130,7 @@ function restorePorts(live: Live, restored: ContainerNetwork, stored: StoredSand
   for (const { request, hostPort } of requests.values()) {
     const fixed = { ...request, range: [hostPort, hostPort] as [number, number] }
     // The request stays the user's, so that a later change recognises it.
-    for (const publication of live.openPorts(restored, [fixed]))
+    for (const publication of live.openPorts(restored, [fixed], true))
       restored.publications.push({ ...publication, request })
   }
 }
