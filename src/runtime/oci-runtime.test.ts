@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import { after, before, describe, test } from 'node:test'
-import { cannotLaunch, Sandbox } from '../../test/isolation/sandbox.ts'
+import { cannotLaunch, Sandbox, unframe } from '../../test/isolation/sandbox.ts'
 import { buildSpec } from './build-spec.ts'
 import { detectCgroups, openCgroup } from './cgroup/index.ts'
 import { execProcess } from './exec.ts'
@@ -133,12 +133,5 @@ async function text(stream: AsyncIterable<Buffer>, terminal: boolean): Promise<s
   const chunks: Buffer[] = []
   for await (const chunk of stream) chunks.push(chunk)
   const bytes = Buffer.concat(chunks)
-  if (terminal) return bytes.toString()
-  let plain = ''
-  for (let at = 0; at + 8 <= bytes.length; ) {
-    const length = bytes.readUInt32BE(at + 4)
-    plain += bytes.toString('utf8', at + 8, at + 8 + length)
-    at += 8 + length
-  }
-  return plain
+  return terminal ? bytes.toString() : unframe(bytes)
 }

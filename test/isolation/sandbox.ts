@@ -108,7 +108,7 @@ function collect(stream: Duplex, terminal: boolean): Promise<string> {
 }
 
 /** Docker's frames: 8 bytes of header, the last four of them the length. */
-function unframe(bytes: Buffer): string {
+export function unframe(bytes: Buffer): string {
   const payloads: Buffer[] = []
   for (let at = 0; at + 8 <= bytes.length; ) {
     const length = bytes.readUInt32BE(at + 4)
