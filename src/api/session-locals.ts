@@ -23,11 +23,9 @@ export class LocalFolders {
 
   /** The folder `name` of the client, as it is now. */
   async take(session: Session, request: LocalRequest): Promise<LocalFolder> {
-    const { name, exclude, paths, signal, onProgress } = request
+    const { name, exclude, paths, only, signal, onProgress } = request
     const key = createHash('sha256').update(`${session.sharedKey}\0${name}`).digest('hex').slice(0, 32)
-    // A definition is a file or two: nothing to keep.
-    const isSmall = paths !== undefined && paths.length === 1 && exclude.length === 0
-    const kept = session.sharedKey !== '' && !isSmall && !this.#busy.has(key)
+    const kept = session.sharedKey !== '' && !only && !this.#busy.has(key)
     const id = kept ? key : `once-${randomBytes(8).toString('hex')}`
     const place = path.join(this.#root, id)
     const folder = path.join(place, 'files')
@@ -53,7 +51,8 @@ export class LocalFolders {
         folder,
         ...(kept && { index }),
         exclude,
-        ...(paths && (isSmall ? { include: paths } : { follow: followed(paths) })),
+        ...(only && { include: only }),
+        ...(paths && { follow: followed(paths) }),
         signal,
         onProgress,
       })

@@ -245,7 +245,7 @@ class Build {
         steps: this.#steps,
         signal: this.#signal,
         locals: this.#locals,
-        fromClient: (name, paths) => this.#fromClient(name, paths),
+        fromClient: (name, only) => this.#fromClient(name, only),
         scratch: this.#parts.scratch,
       })
       const warnings = checkDockerfile(definition.dockerfile, {
@@ -298,10 +298,10 @@ class Build {
     }
   }
 
-  #fromClient(name: string, paths?: string[]): Promise<LocalFolder> {
+  #fromClient(name: string, only: string[]): Promise<LocalFolder> {
     const { local } = this.#request
     if (!local) throw invalid(`no local sources enabled for ${name}`)
-    return local({ name, exclude: [], ...(paths && { paths }), signal: this.#signal, onProgress() {} })
+    return local({ name, exclude: [], only, signal: this.#signal, onProgress() {} })
   }
 
   async #convert(definition: Definition): Promise<Converted[]> {

@@ -37,8 +37,8 @@ export interface DefinitionContext {
   signal: AbortSignal
   /** Folders by the name under which local vertices ask for them. */
   locals: Map<string, LocalFolder>
-  /** Names under which the client gives folders. */
-  fromClient: (name: string, paths?: string[]) => Promise<LocalFolder>
+  /** Some files of a folder of the client's. */
+  fromClient: (name: string, only: string[]) => Promise<LocalFolder>
   scratch: string
 }
 

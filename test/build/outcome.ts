@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as os from 'node:os'
 import * as path from 'node:path'
-import { TarParser } from '../../src/image/tar/parser.ts'
 import { type TarEntry, toText } from '../../src/image/tar/entry.ts'
+import { TarParser } from '../../src/image/tar/parser.ts'
 import { type BuildCase, writeContext } from './cases.ts'
 
 export interface FileOutcome {
@@ -35,7 +35,11 @@ interface Run {
 
 export function docker(host: string, args: string[], env: Record<string, string> = {}): Promise<Run> {
   return new Promise(resolve => {
-    const options = { env: { ...process.env, DOCKER_HOST: host, ...env }, maxBuffer: 1 << 28, timeout: 120_000 }
+    const options = {
+      env: { ...process.env, DOCKER_HOST: host, ...env },
+      maxBuffer: 1 << 28,
+      timeout: 120_000,
+    }
     execFile('docker', args, options, (error, stdout, stderr) => {
       resolve({ stdout, stderr, code: error ? Number(error.code ?? 1) : 0 })
     })
@@ -55,7 +59,11 @@ export async function buildCase(one: BuildCase, host: string, base: string): Pro
       ...(one.target === undefined ? [] : ['--target', one.target]),
     ]
     const env = { DOCKER_BUILDKIT: '1', BUILDX_NO_DEFAULT_ATTESTATIONS: '1' }
-    const built = await docker(host, ['build', '--no-cache', '--progress=plain', '-t', tag, ...options, context], env)
+    const built = await docker(
+      host,
+      ['build', '--no-cache', '--progress=plain', '-t', tag, ...options, context],
+      env,
+    )
     if (built.code !== 0) return { error: errorOf(built.stderr, base) }
     const archive = path.join(folder, 'image.tar')
     const saved = await docker(host, ['save', '-o', archive, tag])
@@ -109,7 +117,7 @@ function imageOutcome(archive: string, base: string): Outcome {
 
 /** Older archives name a layer that they have twice by a link. */
 function resolveLink(members: Map<string, Member>, member: Member): Buffer {
-  if (member.entry.type !== 'symlink') return member.data
+  if (member.entry.type !== 'symlink' && member.entry.type !== 'link') return member.data
   const target = path.posix.join(path.posix.dirname(toText(member.entry.name)), toText(member.entry.linkName))
   return members.get(target)!.data
 }
@@ -155,6 +163,10 @@ function applyLayer(files: Record<string, FileOutcome>, layer: Map<string, Membe
         if (other === gone || other.startsWith(`${gone}/`)) delete files[other]
       }
     }
+    if (base.startsWith('.wh.')) {
+      files[name] = { type: 'whiteout', mode: '', owner: '' }
+      continue
+    }
     files[name] = {
       type: entry.type,
       mode: (entry.mode & 0o7777).toString(8),
@@ -163,7 +175,9 @@ function applyLayer(files: Record<string, FileOutcome>, layer: Map<string, Membe
         size: data.length,
         sha256: createHash('sha256').update(data).digest('hex').slice(0, 16),
       }),
-      ...(entry.linkName && { link: toText(entry.linkName).replace(/^\//, entry.type === 'link' ? '' : '/') }),
+      ...(entry.linkName && {
+        link: toText(entry.linkName).replace(/^\//, entry.type === 'link' ? '' : '/'),
+      }),
       ...(entry.type === 'char' && { link: `${entry.major}:${entry.minor}` }),
       ...(entry.xattrs && {
         xattrs: Object.fromEntries([...entry.xattrs].map(([key, value]) => [key, value.toString('hex')])),

@@ -6,6 +6,8 @@ export interface LocalRequest {
   exclude: string[]
   /** Only these and what they link to. */
   paths?: string[]
+  /** Only files of these names, for a moment: a definition is read, nothing is kept for the next build. */
+  only?: string[]
   signal: AbortSignal
   onProgress(bytes: number, files: number): void
 }
