@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
-import { cannotLaunch, Sandbox } from '../../test/isolation/sandbox.ts'
+import { cannotLaunch, Sandbox, unframe } from '../../test/isolation/sandbox.ts'
 import { buildSpec } from './build-spec.ts'
 import { openCgroup } from './cgroup/index.ts'
 import { parseLayout } from './cgroup/layout.ts'
