@@ -225,7 +225,9 @@ int host_step(void *data, struct op *op, struct failure *failure) {
   case OP_CLONE:
     p->clone_flags = get_u64(r);
     p->cgroup = slot(get_u32(r));
-    return 0;
+    detail(failure, path = get_string(r));
+    if (*path) p->cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *path && p->cgroup < 0 ? -1 : 0;
   case OP_PID_NAMESPACE:
     p->pid_namespace = slot(get_u32(r));
     detail(failure, path = get_string(r));

@@ -78,6 +78,7 @@ int process_launch(struct process *p, const char *plan, size_t length) {
   if (result == 0 && !p->adopted) result = make(p);
   for (int i = 0; i < 3; i++) close_fd(&p->child_stdio[i]);
   close_fd(&p->pid_namespace);
+  close_fd(&p->cgroup);
   if (result < 0) return -1;
   if (plan_run(plan, length, SECTION_PARENT, &p->failure, host_step, p) < 0) return -1;
   if (p->adopted) {

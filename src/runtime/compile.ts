@@ -144,7 +144,7 @@ export function compileExec(
   return {
     host: [
       { op: 'stdio', tty: process.terminal ?? false, stdin: context.stdin ?? false },
-      { op: 'clone', flags: 0 },
+      { op: 'clone', flags: 0, cgroupPath: context.cgroup.birthplace },
       ...(ownPids ? [{ op: 'pidNamespace', path: `/proc/${pid}/ns/pid` } as const] : []),
     ],
     init: [

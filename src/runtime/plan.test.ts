@@ -56,9 +56,14 @@ describe('a launch plan', () => {
     assert.deepEqual(bytes, expected)
   })
 
-  test('leaves out nothing that was left out: a slot is then none', () => {
+  test('leaves out nothing that was left out: a slot is then none, a string empty', () => {
     const bytes = encodePlan({ host: [{ op: 'clone', flags: 2n ** 40n }], init: [], parent: [] })
-    assert.deepEqual(bytes.subarray(-12), Buffer.from([0, 0, 0, 0, 0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff]))
+    const [flags, slot, path] = [
+      [0, 0, 0, 0, 0, 1, 0, 0],
+      [0xff, 0xff, 0xff, 0xff],
+      [0, 0, 0, 0, 0],
+    ]
+    assert.deepEqual(bytes.subarray(-17), Buffer.from([...flags, ...slot, ...path]))
   })
 
   test('grows with its content', () => {

@@ -44,8 +44,8 @@ const operations = {
   stdio: [1, { tty: 'bool?', stdin: 'bool?' }],
   /** Where output is logged. format: see {@link LogFormat}; maxSize 0: no rotation; ring: the size of a buffer before the file, written by a process of its own, so that a stuck disk drops lines instead of holding the container back (0: none); attrs: raw JSON. */
   log: [2, { format: 'u32', path: 'str', maxSize: 'u64?', maxFiles: 'u32?', ring: 'u64?', attrs: 'bytes?' }],
-  /** CLONE_NEW… flags of the new process, and the v2 cgroup folder that it is born in. */
-  clone: [3, { flags: 'flags', cgroup: 'slot?' }],
+  /** CLONE_NEW… flags of the new process, and the v2 cgroup folder that it is born in: an fd of it, or its path. */
+  clone: [3, { flags: 'flags', cgroup: 'slot?', cgroupPath: 'str?' }],
   /** Make the process in this PID namespace (an fd or a path such as /proc/1/ns/pid); other namespaces: `setns`. */
   pidNamespace: [4, { fd: 'slot?', path: 'str?' }],
 

@@ -41,8 +41,7 @@ export class Sandbox {
   #count = 0
 
   constructor() {
-    // Short: sockets are made in it.
-    this.folder = fs.mkdtempSync('/var/tmp/gantry-')
+    this.folder = fs.mkdtempSync(path.join(baseFolder(), 'gantry-'))
     this.execRoot = path.join(this.folder, 'run')
     this.rootfs = path.join(this.folder, 'rootfs')
     fs.mkdirSync(this.rootfs)
@@ -107,6 +106,13 @@ function collect(stream: Duplex, terminal: boolean): Promise<string> {
   })
 }
 
+/** Short, since sockets are made in it, and not on an overlay, which cannot be another's upper folder. */
+function baseFolder(): string {
+  return fs.statfsSync('/var/tmp').type === OVERLAYFS_SUPER_MAGIC ? os.tmpdir() : '/var/tmp'
+}
+
+const OVERLAYFS_SUPER_MAGIC = 0x794c7630
+
 /** Docker's frames: 8 bytes of header, the last four of them the length. */
 export function unframe(bytes: Buffer): string {
   const payloads: Buffer[] = []
@@ -117,7 +123,3 @@ export function unframe(bytes: Buffer): string {
   }
   return Buffer.concat(payloads).toString()
 }
-
-/** The temporary folder of tests that need one outside of a sandbox. */
-export const temporaryFolder = (name: string): string =>
-  fs.mkdtempSync(path.join(os.tmpdir(), `gantry-${name}-`))

@@ -26,7 +26,9 @@ export interface Cgroup {
   create(resources: LinuxResources): number | undefined
   /** Changes nothing: it may be asked without root. */
   ops(resources: LinuxResources): CgroupOps
-  /** The first operations of a process that joins while the container runs. */
+  /** The folder in the v2 tree that a process which joins is to be born in, if there is one. */
+  readonly birthplace: string | undefined
+  /** The first operations of a process that joins while the container runs: it moves itself where it was not born. */
   joinOps(): Op[]
   /** Change the limits of a running container; what is absent stays. */
   update(resources: LinuxResources): void

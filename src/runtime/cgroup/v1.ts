@@ -35,8 +35,8 @@ export class CgroupV1 implements Cgroup {
   /** The folder in the v2 tree of a hybrid machine: nobody can move there by `tasks`, so the process is born in it. */
   create(): number | undefined {
     ensureParents(path.dirname(this.path), this.#layout)
-    if (!this.#layout.unified) return undefined
-    const folder = this.#layout.unified + this.path
+    const folder = this.birthplace
+    if (folder === undefined) return undefined
     fs.mkdirSync(folder, { recursive: true })
     return fs.openSync(folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
   }
@@ -56,6 +56,10 @@ export class CgroupV1 implements Cgroup {
       exit: memory ? [record('memory.oom_control', memory)] : [],
       teardown: folders.map((folder): Op => ({ op: 'rmdir', path: folder, mayFail: true })),
     }
+  }
+
+  get birthplace(): string | undefined {
+    return this.#layout.unified && this.#layout.unified + this.path
   }
 
   /**

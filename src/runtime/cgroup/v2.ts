@@ -56,9 +56,12 @@ export class CgroupV2 implements Cgroup {
     linux.bpfAttachDeviceFilter(folderFd, deviceProgram(effective))
   }
 
-  /** Moves itself; a process may not be moved thread by thread here. */
+  get birthplace(): string {
+    return this.#folder
+  }
+
   joinOps(): Op[] {
-    return [{ op: 'writeFile', path: `${this.#folder}/cgroup.procs`, data: '0' }]
+    return []
   }
 
   get processFile(): string {
