@@ -211,11 +211,18 @@ static void op_log(struct process *p, struct reader *r) {
   p->logged = container_log.fd >= 0;
 }
 
+// An fd to be closed by us: of a path, or else of what a slot holds (those are closed all at once).
+static int own_fd(uint32_t number, const char *path) {
+  int held = slot(number);
+  if (*path) return open(path, O_RDONLY | O_CLOEXEC);
+  return held < 0 ? -1 : fcntl(held, F_DUPFD_CLOEXEC, FIRST_SLOT);
+}
+
 int host_step(void *data, struct op *op, struct failure *failure) {
   struct process *p = data;
   struct reader *r = &op->fields;
   const char *path;
-  uint32_t length;
+  uint32_t length, number;
   switch (op->code) {
   case OP_STDIO:
     return op_stdio(p, r);
@@ -224,14 +231,14 @@ int host_step(void *data, struct op *op, struct failure *failure) {
     return 0;
   case OP_CLONE:
     p->clone_flags = get_u64(r);
-    p->cgroup = slot(get_u32(r));
+    number = get_u32(r);
     detail(failure, path = get_string(r));
-    if (*path) p->cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    p->cgroup = own_fd(number, path);
     return *path && p->cgroup < 0 ? -1 : 0;
   case OP_PID_NAMESPACE:
-    p->pid_namespace = slot(get_u32(r));
+    number = get_u32(r);
     detail(failure, path = get_string(r));
-    if (*path) p->pid_namespace = open(path, O_RDONLY | O_CLOEXEC);
+    p->pid_namespace = own_fd(number, path);
     return p->pid_namespace < 0 ? -1 : 0;
   case OP_MKDIR:
     detail(failure, path = get_string(r));

@@ -228,8 +228,10 @@ static int op_mask(struct init *i, const char *path, struct failure *failure) {
   if (fstat(place, &st) < 0) return -1;
   if (S_ISDIR(st.st_mode)) {
     char *none[] = {"size=0", "nr_inodes=1", NULL};
-    if (i->empty < 0) i->empty = make_fs("tmpfs", none, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, failure);
-    mount = i->empty < 0 ? -1 : copy_tree(i->empty, "", false);
+    // The first is used itself, since a mount that is nowhere attached can be copied only since Linux 6.15.
+    bool first = i->empty < 0;
+    if (first) i->empty = make_fs("tmpfs", none, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, failure);
+    mount = i->empty < 0 ? -1 : first ? fcntl(i->empty, F_DUPFD_CLOEXEC, 3) : copy_tree(i->empty, "", false);
   } else {
     // The host's own /dev/null, and proof that it is: nothing of the container can stand in for it.
     int null = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
