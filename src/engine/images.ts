@@ -1,15 +1,25 @@
 /** Images, as clients of the engine see them. `ref` is a name with tag or digest, an id, or a prefix of one. */
+import * as path from 'node:path'
 import type { Readable } from 'node:stream'
 import { invalid, notFound } from '../errors.ts'
 import { importImage } from '../image/archive/import.ts'
 import { loadedMessages, loadImages } from '../image/archive/load.ts'
 import { saveImages } from '../image/archive/save.ts'
+import { putHello } from '../image/hello.ts'
 import { historyOf, imageSize, listImages, namesOf } from '../image/image-list.ts'
 import type { ImageRecord } from '../image/image-store.ts'
 import { formatPlatform, matchesPlatform } from '../image/platform.ts'
-import { familiar, parseReference, withDefaultTag, withTag } from '../image/reference.ts'
+import {
+  canonicalName,
+  familiar,
+  familiarName,
+  parseReference,
+  withDefaultTag,
+  withTag,
+} from '../image/reference.ts'
 import { type ImageUsers, pruneImages, removeImage } from '../image/removal.ts'
 import type { Digest, Platform } from '../image/types.ts'
+import { buildFolder } from '../linux/index.ts'
 import type { Registries } from '../registry/registries.ts'
 import type { RegistryAuth } from '../registry/types.ts'
 import { NEVER } from './clock.ts'
@@ -54,6 +64,9 @@ export interface ImageListOptions {
   sharedSize?: boolean
   digests?: boolean
 }
+
+/** The image that Gantry brings along, so that a first `docker run` needs no registry. */
+const BUILT_IN = 'docker.io/gantry/hello'
 
 export class Images {
   readonly #context: EngineContext
@@ -208,6 +221,11 @@ export class Images {
 
   async pull(ref: string, options: TransferOptions = {}): Promise<void> {
     const { all, progress, ...rest } = options
+    if (canonicalName(parseReference(ref)) === BUILT_IN) {
+      await putHello(this.#context.images, path.join(buildFolder, 'hello'), BUILT_IN)
+      progress?.({ status: `Status: Image is up to date for ${familiar(parseReference(BUILT_IN))}:latest` })
+      return
+    }
     const pulled = await this.#registries.pull(ref, {
       ...rest,
       ...(all && { allTags: all }),
@@ -217,7 +235,7 @@ export class Images {
       const record = this.#context.images.get(imageId)
       if (record) {
         const labels = record.image.config.config?.Labels ?? {}
-        const name = reference.replace(/[:@].*$/, '')
+        const name = familiarName(parseReference(reference))
         this.#context.events.emit('image', 'pull', reference, { ...labels, name })
       }
     }
