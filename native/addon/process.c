@@ -123,11 +123,28 @@ static napi_value Unshare(napi_env env, napi_callback_info info) {
   return answer(&c, failed(unshare((int)arg_int(&c, 0))));
 }
 
+// The confined thread's way back, so that it can be confined to one root after another.
+static _Thread_local int outside = -1;
+
+static void close_outside(void *unused) {
+  (void)unused;
+  if (outside >= 0) close(outside);
+  outside = -1;
+}
+
 static napi_value ConfineThread(napi_env env, napi_callback_info info) {
   struct call c = call_begin(env, info);
   if (getpid() == (pid_t)syscall(SYS_gettid)) return answer(&c, -EINVAL);
   const char *root = arg_string(&c, 0);
-  if (unshare(CLONE_FS) < 0 || chroot(root) < 0 || chdir("/") < 0) return answer(&c, -errno);
+  if (outside < 0) {
+    if (unshare(CLONE_FS) < 0) return answer(&c, -errno);
+    outside = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (outside < 0) return answer(&c, -errno);
+    napi_add_env_cleanup_hook(env, close_outside, NULL);
+  } else if (fchdir(outside) < 0 || chroot(".") < 0) {
+    return answer(&c, -errno);
+  }
+  if (chroot(root) < 0 || chdir("/") < 0) return answer(&c, -errno);
   return answer(&c, 0);
 }
 

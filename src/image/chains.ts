@@ -260,8 +260,9 @@ export class Chains {
     growing?: Growing['progress'],
   ): Unpacking {
     const { limits = {}, whiteouts } = this.#options
+    const fd = fs.openSync(blob, 'r')
     const request: ApplyRequest = {
-      path: blob,
+      fd,
       ...(growing === undefined ? {} : { growing }),
       whiteouts,
       umask: process.umask(),
@@ -269,13 +270,8 @@ export class Chains {
       maxRatio: limits.ratio ?? 200,
     }
     const files = path.join(folder, 'fs')
-    const job = startJob<ApplyRequest, ApplyResult>(
-      './layer/apply-task',
-      import.meta.url,
-      files,
-      request,
-      options,
-    )
+    const job = startJob('apply', files, request, options)
+    void job.ended.then(() => fs.closeSync(fd))
     return { job, unpacked: this.#finished(job, folder, digest) }
   }
 

@@ -11,7 +11,7 @@ import { startJob } from './confined/job.ts'
 import type { ContentStore, Growing } from './content-store.ts'
 import type { ChainId } from './digest.ts'
 import type { ReplacedFolder } from './layer/diff.ts'
-import type { DiffRequest, DiffResult } from './layer/diff-task.ts'
+import type { DiffRequest } from './layer/diff-task.ts'
 import type {
   Change,
   LayerBlob,
@@ -133,13 +133,7 @@ export class OverlaySnapshots implements Snapshots {
     options: { lower?: number; signal?: AbortSignal | undefined } = {},
   ) {
     const request: DiffRequest = { want, style: 'overlay', lower: options.lower }
-    return startJob<DiffRequest, DiffResult>(
-      './layer/diff-task',
-      import.meta.url,
-      snapshot.upperdir,
-      request,
-      options,
-    )
+    return startJob('diff', snapshot.upperdir, request, options)
   }
 
   graphDriverData(of: WritableSnapshot | ChainId | undefined): Record<string, string> {

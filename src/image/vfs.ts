@@ -6,12 +6,11 @@ import { pipeline } from 'node:stream/promises'
 import { hasCode } from '../errors.ts'
 import * as linux from '../linux/index.ts'
 import { Chains } from './chains.ts'
-import { startJob } from './confined/job.ts'
+import { type Job, startJob } from './confined/job.ts'
 import type { ContentStore, Growing } from './content-store.ts'
 import type { ChainId } from './digest.ts'
 import type { CopyRequest } from './layer/copy-task.ts'
 import type { DiffRequest, DiffResult } from './layer/diff-task.ts'
-import type { ExportRequest } from './layer/export-task.ts'
 import type {
   Change,
   LayerBlob,
@@ -81,12 +80,7 @@ export class VfsSnapshots implements Snapshots {
 
   async usage(snapshot: WritableSnapshot): Promise<{ rw: number; rootFs: number }> {
     const request: DiffRequest = { want: 'usage', style: 'plain' }
-    const job = startJob<DiffRequest, DiffResult>(
-      './layer/diff-task',
-      import.meta.url,
-      snapshot.upperdir,
-      request,
-    )
+    const job = startJob('diff', snapshot.upperdir, request)
     const { size } = await job.result
     const below = this.#chains.stack(snapshot.parent).reduce((sum, chain) => sum + this.layerSize(chain), 0)
     return { rw: Math.max(0, size - below), rootFs: size }
@@ -107,19 +101,13 @@ export class VfsSnapshots implements Snapshots {
     snapshot: WritableSnapshot,
     want: DiffRequest['want'],
     signal: AbortSignal | undefined,
-    use: (job: ReturnType<typeof startJob<DiffRequest, DiffResult>>) => Promise<T>,
+    use: (job: Job<DiffResult>) => Promise<T>,
   ): Promise<T> {
     const below = this.#files(snapshot.parent)
     const lower = fs.openSync(below, linux.O_PATH)
     try {
       const request: DiffRequest = { want, style: 'plain', lower, lowerPaths: await allPaths(below) }
-      const job = startJob<DiffRequest, DiffResult>(
-        './layer/diff-task',
-        import.meta.url,
-        snapshot.upperdir,
-        request,
-        { signal },
-      )
+      const job = startJob('diff', snapshot.upperdir, request, { signal })
       return await use(job)
     } finally {
       fs.closeSync(lower)
@@ -151,14 +139,8 @@ export class VfsSnapshots implements Snapshots {
 /** Copy a tree that nobody changes meanwhile, with everything that an archive can hold: it goes through one. */
 async function copyTree(from: string, to: string, signal?: AbortSignal): Promise<void> {
   const request: CopyRequest = { umask: process.umask(), whiteouts: 'plain' }
-  const source = startJob<ExportRequest, null>(
-    './layer/export-task',
-    import.meta.url,
-    from,
-    { path: '/', name: '' },
-    { signal },
-  )
-  const target = startJob<CopyRequest, null>('./layer/copy-task', import.meta.url, to, request, { signal })
+  const source = startJob('export', from, { path: '/', name: '' }, { signal })
+  const target = startJob('copy', to, request, { signal })
   try {
     for await (const chunk of source.output) await target.write(chunk as Buffer)
     target.end()

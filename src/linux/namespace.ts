@@ -18,6 +18,7 @@ export function setns(fd: number, type: number): void {
 /**
  * Confine the calling worker thread to the folder `root`: from here on its synchronous `fs` calls see nothing else,
  * whatever links they meet (unshare(CLONE_FS), chroot, chdir). Other threads keep their root. Refused (EINVAL) on the main thread.
+ * `root` is always a path of the host: a thread may be confined again, elsewhere.
  */
 export function confineThread(root: string): void {
   check(native().confineThread(root), 'confine', root)

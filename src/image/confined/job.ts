@@ -2,7 +2,8 @@
 import { Readable } from 'node:stream'
 import { Worker } from 'node:worker_threads'
 import { GantryError, internal } from '../../errors.ts'
-import type { FromTask, JobSetup, ToTask } from './task.ts'
+import type { FromTask, ToTask } from './task.ts'
+import type { Tasks } from './worker.ts'
 
 export interface JobOptions {
   signal?: AbortSignal | undefined
@@ -14,12 +15,12 @@ export interface Job<Result> {
   readonly result: Promise<Result>
   /** What the work wrote; ends with it, fails with it. Take it, or do not start work that writes. */
   readonly output: Readable
-  /** Settled, never rejected, when the thread is gone: only then may its files be removed. */
+  /** Settled, never rejected, when nothing works on the root any more: only then may its files be removed. */
   readonly ended: Promise<void>
   /** Send input; wait for it before sending more. */
   write(chunk: Uint8Array): Promise<void>
   end(): void
-  /** Stop the thread where it is. */
+  /** Stop the work where it is. */
   cancel(reason?: unknown): void
 }
 
@@ -28,30 +29,25 @@ const MAX_INPUT = 8
 /** Bytes of output that may wait here. */
 const HIGH_WATER = 1 << 20
 
-/**
- * @param name the task's module beside its caller, without extension: `./apply-task`
- * @param base `import.meta.url` of the caller
- * @param root folder that the worker is confined to; may be `/proc/self/fd/N` of a folder that is open
- */
-export function startJob<Data, Result>(
-  name: string,
-  base: string,
+type DataOf<Name extends keyof Tasks> = Parameters<Tasks[Name]>[0]
+type ResultOf<Name extends keyof Tasks> = Awaited<ReturnType<Tasks[Name]>>
+
+/** @param root folder that the work is confined to; may be `/proc/self/fd/N` of a folder that stays open until it has ended */
+export function startJob<Name extends keyof Tasks>(
+  task: Name,
   root: string,
-  data: Data,
+  data: DataOf<Name>,
   options: JobOptions = {},
-): Job<Result> {
+): Job<ResultOf<Name>> {
   const { signal, onProgress } = options
-  const extension = base.endsWith('.ts') ? '.ts' : '.js'
   const credit = new SharedArrayBuffer(4)
-  const setup: JobSetup<Data> = { root, data, credit }
-  const worker = new Worker(new URL(name + extension, base), { workerData: setup, trackUnmanagedFds: false })
-  const { promise: result, resolve, reject } = Promise.withResolvers<Result>()
+  const inFlight = new Int32Array(credit)
+  const worker = takeWorker()
+  const { promise: result, resolve, reject } = Promise.withResolvers<ResultOf<Name>>()
   result.catch(() => {}) // whoever only reads the output is told there
   const ended = Promise.withResolvers<void>()
-
   const output = new Readable({ highWaterMark: HIGH_WATER, read: release, destroy: onDestroy })
   output.on('error', () => {}) // told by `result` as well; whoever reads it is told in any case
-  const inFlight = new Int32Array(credit)
   let held = 0
   let isSettled = false
   let failure: unknown
@@ -78,17 +74,21 @@ export function startJob<Data, Result>(
     failure = error
     reject(error)
     output.destroy(error as Error)
-    wakeAll()
-  }
-  function wakeAll(): void {
     for (const go of wake.splice(0)) go()
   }
   function cancel(reason?: unknown): void {
+    if (isSettled) return
     fail(reason ?? internal('cancelled'))
     void worker.terminate()
   }
-
-  worker.on('message', (message: FromTask<Result>) => {
+  function finish(): void {
+    worker.off('message', onMessage)
+    worker.off('error', fail)
+    worker.off('exit', onExit)
+    signal?.removeEventListener('abort', onAbort)
+    ended.resolve()
+  }
+  function onMessage(message: FromTask): void {
     switch (message.type) {
       case 'output':
         take(message.bytes)
@@ -98,26 +98,38 @@ export function startJob<Data, Result>(
         break
       case 'taken':
         waiting--
-        wakeAll()
+        for (const go of wake.splice(0)) go()
         break
       case 'done':
-        isSettled = true
-        resolve(message.result)
-        output.push(null)
+        if (!isSettled) {
+          isSettled = true
+          resolve(message.result as ResultOf<Name>)
+          output.push(null)
+        }
+        giveBack(worker)
+        finish()
         break
       case 'failed':
         fail(Object.assign(new GantryError(message.kind, message.message), codeOf(message.code)))
+        giveBack(worker)
+        finish()
     }
-  })
-  worker.on('error', fail)
-  worker.on('exit', () => {
+  }
+  function onExit(): void {
     fail(internal('worker thread ended early'))
-    ended.resolve()
-  })
-  const onAbort = () => cancel(signal?.reason)
+    finish()
+  }
+  function onAbort(): void {
+    cancel(signal?.reason)
+  }
+
+  worker.on('message', onMessage)
+  worker.on('error', fail)
+  worker.on('exit', onExit)
+  const send = (message: ToTask, transfer: ArrayBuffer[] = []) => worker.postMessage(message, transfer)
+  send({ type: 'job', task, root, data, credit })
   if (signal?.aborted) onAbort()
   signal?.addEventListener('abort', onAbort, { once: true })
-  void ended.promise.then(() => signal?.removeEventListener('abort', onAbort))
 
   return {
     result,
@@ -128,13 +140,55 @@ export function startJob<Data, Result>(
       if (failure !== undefined) throw failure
       waiting++
       const bytes = Uint8Array.from(chunk)
-      worker.postMessage({ type: 'input', bytes } satisfies ToTask, [bytes.buffer])
+      send({ type: 'input', bytes }, [bytes.buffer])
     },
-    end: () => worker.postMessage({ type: 'end' } satisfies ToTask),
+    end: () => send({ type: 'end' }),
     cancel,
   }
 }
 
 function codeOf(code: string | undefined): { code?: string } {
   return code === undefined ? {} : { code }
+}
+
+/** Workers that wait for work keep about 8 MB each; so only a few wait, and not for long. */
+const MAX_IDLE = 3
+const IDLE_MS = 20_000
+
+const idle: { worker: Worker; take: () => void }[] = []
+
+function takeWorker(): Worker {
+  const waiting = idle.pop()
+  if (waiting !== undefined) {
+    waiting.take()
+    waiting.worker.ref()
+    return waiting.worker
+  }
+  const extension = import.meta.url.endsWith('.ts') ? '.ts' : '.js'
+  return new Worker(new URL(`./worker${extension}`, import.meta.url), { trackUnmanagedFds: false })
+}
+
+function giveBack(worker: Worker): void {
+  if (idle.length >= MAX_IDLE) {
+    void worker.terminate()
+    return
+  }
+  const drop = () => {
+    const at = idle.findIndex(each => each.worker === worker)
+    if (at >= 0) idle.splice(at, 1)
+  }
+  const timer = setTimeout(() => {
+    drop()
+    void worker.terminate()
+  }, IDLE_MS)
+  timer.unref()
+  worker.unref()
+  worker.on('exit', drop)
+  worker.on('error', drop)
+  const take = () => {
+    clearTimeout(timer)
+    worker.off('exit', drop)
+    worker.off('error', drop)
+  }
+  idle.push({ worker, take })
 }

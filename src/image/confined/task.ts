@@ -1,37 +1,44 @@
 /**
- * The inside of a confined job: a worker thread of its own, whose synchronous file calls see one folder and nothing else
- * ({@link linux.confineThread}). A module that is such a job calls {@link confinedTask} once; {@link file://./job.ts} starts it.
+ * The inside of a confined job: a worker thread whose synchronous file calls see one folder and nothing else
+ * ({@link linux.confineThread}). {@link file://./worker.ts} runs tasks, {@link file://./job.ts} starts them.
  */
-import { parentPort, workerData } from 'node:worker_threads'
-import { type ErrorKind, kindOf, messageOf } from '../../errors.ts'
-import * as linux from '../../linux/index.ts'
+import { parentPort } from 'node:worker_threads'
+import type { ErrorKind } from '../../errors.ts'
 
-export interface JobSetup<Data> {
-  /** Folder to be confined to, absolute. */
-  root: string
-  data: Data
-  /** One 32-bit integer: chunks of output that were sent and not yet taken. */
-  credit: SharedArrayBuffer
-}
+/** Work on the files of the confined root. */
+export type Task<Data, Result> = (data: Data, port: TaskPort) => Result | Promise<Result>
+
+/** To the worker. */
+export type ToTask =
+  | {
+      type: 'job'
+      task: string
+      /** Folder to be confined to: absolute on the host. */
+      root: string
+      data: unknown
+      /** One 32-bit integer: chunks of output that were sent and not yet taken. */
+      credit: SharedArrayBuffer
+    }
+  | { type: 'input'; bytes: Uint8Array }
+  | { type: 'end' }
 
 /** From the worker to whoever started it. */
-export type FromTask<Result> =
+export type FromTask =
   | { type: 'output'; bytes: Uint8Array<ArrayBuffer> }
   | { type: 'progress'; value: number }
   | { type: 'taken' }
-  | { type: 'done'; result: Result }
+  | { type: 'done'; result: unknown }
   | { type: 'failed'; message: string; kind: ErrorKind; code: string | undefined }
-
-/** To the worker. */
-export type ToTask = { type: 'input'; bytes: Uint8Array } | { type: 'end' }
 
 const CHUNK = 256 * 1024
 /** Chunks of output that may be on their way before the worker waits. */
 const MAX_IN_FLIGHT = 16
 
 /** What a task can reach besides files. */
-export class TaskPort<Result> {
+export class TaskPort {
   readonly #credit: Int32Array
+  readonly #input: (Buffer | undefined)[] = []
+  #wake = () => {}
   #buffer = Buffer.from(new ArrayBuffer(CHUNK))
   #used = 0
 
@@ -52,67 +59,38 @@ export class TaskPort<Result> {
 
   flush(): void {
     if (this.#used === 0) return
-    const full = this.#buffer
-    const bytes = new Uint8Array(full.buffer as ArrayBuffer, 0, this.#used)
+    const bytes = new Uint8Array(this.#buffer.buffer as ArrayBuffer, 0, this.#used)
     this.#buffer = Buffer.from(new ArrayBuffer(CHUNK))
     this.#used = 0
     const inFlight = Atomics.add(this.#credit, 0, 1) + 1
-    this.#send({ type: 'output', bytes }, [bytes.buffer])
+    this.send({ type: 'output', bytes }, [bytes.buffer])
     for (let now = inFlight; now >= MAX_IN_FLIGHT; now = Atomics.load(this.#credit, 0)) {
       Atomics.wait(this.#credit, 0, now)
     }
   }
 
   progress(value: number): void {
-    this.#send({ type: 'progress', value })
+    this.send({ type: 'progress', value })
   }
 
   /** Chunks that {@link Job.write} sends, until {@link Job.end}. */
   async *input(): AsyncGenerator<Buffer> {
-    const queue: (Buffer | undefined)[] = []
-    let wake = () => {}
-    parentPort!.on('message', (message: ToTask) => {
-      queue.push(message.type === 'input' ? asBuffer(message.bytes) : undefined)
-      wake()
-    })
     for (;;) {
-      while (queue.length === 0) await new Promise<void>(resolve => (wake = resolve))
-      const chunk = queue.shift()
+      while (this.#input.length === 0) await new Promise<void>(resolve => (this.#wake = resolve))
+      const chunk = this.#input.shift()
       if (chunk === undefined) return
       yield chunk
-      this.#send({ type: 'taken' })
+      this.send({ type: 'taken' })
     }
   }
 
-  #send(message: FromTask<Result>, transfer: ArrayBuffer[] = []): void {
+  /** Called by the worker for each chunk that arrives; `undefined` ends the input. */
+  feed(bytes: Uint8Array | undefined): void {
+    this.#input.push(bytes && Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+    this.#wake()
+  }
+
+  send(message: FromTask, transfer: ArrayBuffer[] = []): void {
     parentPort!.postMessage(message, transfer)
   }
-}
-
-/**
- * Run `work` confined, and report what it returns or throws. `open` runs before the confinement, for files that lie
- * outside; what it returns is handed on.
- */
-export async function confinedTask<Data, Result, Opened = undefined>(
-  work: (data: Data, port: TaskPort<Result>, opened: Opened) => Result | Promise<Result>,
-  open?: (data: Data) => Opened,
-): Promise<void> {
-  const { root, data, credit } = workerData as JobSetup<Data>
-  const port = new TaskPort<Result>(credit)
-  const send = (message: FromTask<Result>) => parentPort!.postMessage(message)
-  try {
-    const opened = open?.(data) as Opened
-    linux.confineThread(root)
-    const result = await work(data, port, opened)
-    port.flush()
-    send({ type: 'done', result })
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : undefined
-    send({ type: 'failed', message: messageOf(error), kind: kindOf(error), code })
-  }
-  parentPort!.close()
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

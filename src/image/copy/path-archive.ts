@@ -38,13 +38,7 @@ export function exportTree(root: number, signal?: AbortSignal): Readable {
 
 function exportFrom(root: number, request: ExportRequest, signal: AbortSignal | undefined): Readable {
   const held = openInside(root, '/')
-  const job = startJob<ExportRequest, null>(
-    '../layer/export-task',
-    import.meta.url,
-    `/proc/self/fd/${held}`,
-    request,
-    { signal },
-  )
+  const job = startJob('export', `/proc/self/fd/${held}`, request, { signal })
   void job.ended.then(() => fs.closeSync(held))
   return job.output
 }
@@ -78,20 +72,14 @@ export async function extractInto(
       owner: options.owner,
       keepKinds: options.noOverwriteDirNonDir ? asked : undefined,
     }
-    const job = startJob<CopyRequest, null>(
-      '../layer/copy-task',
-      import.meta.url,
-      `/proc/self/fd/${folder}`,
-      request,
-      { signal: options.signal },
-    )
+    const job = startJob('copy', `/proc/self/fd/${folder}`, request, { signal: options.signal })
     await send(job, tar)
   } finally {
     fs.closeSync(folder)
   }
 }
 
-async function send(job: Job<null>, tar: Readable): Promise<void> {
+async function send(job: Job<void>, tar: Readable): Promise<void> {
   try {
     for await (const chunk of openArchive(tar)) await job.write(chunk)
     job.end()

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs'
 import { Readable } from 'node:stream'
 import { invalid, tooLarge } from '../../errors.ts'
-import { confinedTask, type TaskPort } from '../confined/task.ts'
+import type { TaskPort } from '../confined/task.ts'
 import type { Growing } from '../content-store.ts'
 import { BROKEN, END_BIT } from '../content-writer.ts'
 import { Digester } from '../digest.ts'
@@ -12,8 +12,8 @@ import { LayerApplier, type WhiteoutStyle } from './apply.ts'
 import { decompressor, detectCompression, MAGIC_LENGTH } from './compression.ts'
 
 export interface ApplyRequest {
-  /** The blob, complete unless `growing` is there. */
-  path: string
+  /** The blob, open for reading; complete unless `growing` is there. The caller closes it. */
+  fd: number
   growing?: Growing['progress']
   whiteouts: WhiteoutStyle
   umask: number
@@ -34,11 +34,9 @@ const BUFFER = 1 << 20
 const RATIO_FROM = 1 << 30
 const PROGRESS_STEP = 512 * 1024
 
-async function apply(
-  request: ApplyRequest,
-  port: TaskPort<ApplyResult>,
-  blob: BlobReader,
-): Promise<ApplyResult> {
+/** The task. */
+export async function apply(request: ApplyRequest, port: TaskPort): Promise<ApplyResult> {
+  const blob = new BlobReader(request)
   const applier = new LayerApplier(request)
   const parser = new TarParser(applier)
   let reported = 0
@@ -62,7 +60,6 @@ async function apply(
     return { diffId, size: applier.size }
   } finally {
     applier.abort()
-    blob.close()
   }
 }
 
@@ -98,7 +95,7 @@ class BlobReader {
   readonly #progress: BigInt64Array | undefined
 
   constructor(request: ApplyRequest) {
-    this.#fd = fs.openSync(request.path, 'r')
+    this.#fd = request.fd
     this.#progress = request.growing && new BigInt64Array(request.growing)
   }
 
@@ -143,10 +140,4 @@ class BlobReader {
     if (ended && Atomics.load(this.#progress, 1) === BROKEN) throw invalid('the blob did not arrive whole')
     return { ended, seen }
   }
-
-  close(): void {
-    fs.closeSync(this.#fd)
-  }
 }
-
-await confinedTask<ApplyRequest, ApplyResult, BlobReader>(apply, request => new BlobReader(request))

@@ -8,7 +8,7 @@ import * as linux from '../../linux/index.ts'
 import { startJob } from '../confined/job.ts'
 import { type Fields, needsRoot, tarOf, temporaryFolder } from '../fixtures.ts'
 import type { WhiteoutStyle } from './apply.ts'
-import type { ApplyRequest, ApplyResult } from './apply-task.ts'
+import type { ApplyRequest } from './apply-task.ts'
 
 async function apply(
   t: TestContext,
@@ -20,16 +20,20 @@ async function apply(
   const blob = path.join(folder, 'layer.tar')
   fs.writeFileSync(blob, tar)
   fs.mkdirSync(into, { recursive: true })
+  const fd = fs.openSync(blob, 'r')
   const request = {
-    path: blob,
+    fd,
     whiteouts: 'overlay' as WhiteoutStyle,
     umask: process.umask(),
     maxBytes: 1e9,
     maxRatio: 200,
     ...rest,
   }
-  const job = startJob<ApplyRequest, ApplyResult>('./apply-task', import.meta.url, into, request)
-  await job.result.finally(() => job.ended)
+  const job = startJob('apply', into, request)
+  await job.result.finally(async () => {
+    await job.ended
+    fs.closeSync(fd)
+  })
   return into
 }
 

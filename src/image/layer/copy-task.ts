@@ -1,5 +1,5 @@
 /** Unpacks a tar stream that is sent in: into a folder of vfs, or of a container. */
-import { confinedTask } from '../confined/task.ts'
+import type { TaskPort } from '../confined/task.ts'
 import { TarParser } from '../tar/parser.ts'
 import { LayerApplier, type WhiteoutStyle } from './apply.ts'
 
@@ -10,7 +10,8 @@ export interface CopyRequest {
   keepKinds?: string | undefined
 }
 
-await confinedTask<CopyRequest, null>(async (request, port) => {
+/** The task. */
+export async function copy(request: CopyRequest, port: TaskPort): Promise<void> {
   const applier = new LayerApplier({ ...request, maxBytes: Number.MAX_SAFE_INTEGER })
   const parser = new TarParser(applier)
   try {
@@ -20,5 +21,4 @@ await confinedTask<CopyRequest, null>(async (request, port) => {
   } finally {
     applier.abort()
   }
-  return null
-})
+}

@@ -1,5 +1,5 @@
 /** Looks at a writable layer from a confined worker thread. */
-import { confinedTask, type TaskPort } from '../confined/task.ts'
+import type { TaskPort } from '../confined/task.ts'
 import type { Change } from '../snapshots.ts'
 import { fromText } from '../tar/entry.ts'
 import type { WhiteoutStyle } from './apply.ts'
@@ -31,7 +31,8 @@ export interface DiffResult {
 
 const NOTHING: DiffResult = { size: 0, changes: [], replaced: [] }
 
-function diff(request: DiffRequest, port: TaskPort<DiffResult>): DiffResult {
+/** The task. */
+export function diff(request: DiffRequest, port: TaskPort): DiffResult {
   const { want, style, lower = -1, lowerPaths = [] } = request
   const sink = (bytes: Uint8Array) => port.write(bytes)
   if (want === 'usage') return { ...NOTHING, size: usage() }
@@ -46,5 +47,3 @@ function diff(request: DiffRequest, port: TaskPort<DiffResult>): DiffResult {
   if (want === 'tar') changesTar(sink, changes)
   return { ...NOTHING, changes, replaced }
 }
-
-await confinedTask<DiffRequest, DiffResult>(diff)

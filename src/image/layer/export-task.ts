@@ -1,5 +1,5 @@
 /** Files of a root as a tar stream, from a confined worker thread. */
-import { confinedTask } from '../confined/task.ts'
+import type { TaskPort } from '../confined/task.ts'
 import { TreeWriter } from '../confined/tree.ts'
 import type { ByteString } from '../tar/entry.ts'
 import { TarWriter } from '../tar/writer.ts'
@@ -11,9 +11,9 @@ export interface ExportRequest {
   name: ByteString
 }
 
-await confinedTask<ExportRequest, null>(({ path, name }, port) => {
+/** The task. */
+export function exportTree({ path, name }: ExportRequest, port: TaskPort): void {
   const writer = new TarWriter(bytes => port.write(bytes))
   new TreeWriter(writer).addTree(path, each => name + each.slice(path.length))
   writer.end()
-  return null
-})
+}
