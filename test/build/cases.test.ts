@@ -9,6 +9,16 @@ import { readCases } from './cases.ts'
 import { buildCase, docker, type Outcome } from './outcome.ts'
 
 const BASE = 'gantry-case-base'
+/** Where Gantry does better on purpose, and how. */
+const better: Record<string, RegExp | 'builds'> = {
+  // Docker says 1, whatever happened.
+  'run-missing-command': /"\/nosuch" did not complete successfully: exit code: 127$/,
+  // Docker says `invalid syntax`.
+  'copy-chmod-bad': /^invalid chmod parameter: 'abc'/,
+  // Docker knows the flag only with another front end.
+  'copy-parents': 'builds',
+}
+
 const skip = cannotRunDaemon()
 let daemon: Daemon | undefined
 let host = process.env['GANTRY_CASES_HOST'] ?? ''
@@ -29,6 +39,10 @@ for (const one of readCases()) {
   const recording = path.join(import.meta.dirname, 'recordings', `${one.name}.json`)
   test(one.name, { skip }, async () => {
     const wanted = JSON.parse(fs.readFileSync(recording, 'utf8')) as Outcome
-    assert.deepEqual(await buildCase(one, host, BASE), wanted)
+    const outcome = await buildCase(one, host, BASE)
+    const expected = better[one.name]
+    if (expected === 'builds') assert.equal(outcome.error, undefined)
+    else if (expected) assert.match(outcome.error ?? '', expected)
+    else assert.deepEqual(outcome, wanted)
   })
 }

@@ -82,6 +82,7 @@ function errorOf(stderr: string, base: string): string {
     .replace(/^ERROR: (failed to build: )?(failed to solve: )?/, '')
     .replace(/of ref \S+ /, 'of ref … ')
     .replace(/of ref \S+:/, 'of ref …:')
+    .replace(/\/var\/lib\/docker\/overlay2\/\w+\/merged/, '')
     .replaceAll(base, 'base')
 }
 

@@ -106,7 +106,7 @@ function readDirectives(lines: string[]): { directives: Directives; escapeChar: 
     if (name !== 'escape') continue
     escapeChar = match[2]!
     if (escapeChar !== '\\' && escapeChar !== '`') {
-      throw parseErrorless(`invalid ESCAPE token '${escapeChar}' does not match \` or \\`, range)
+      throw parseErrorless(`invalid escape token '${escapeChar}' does not match \` or \\`, range)
     }
   }
   return { directives, escapeChar }

@@ -42,8 +42,8 @@ const mistakes: [string, string][] = [
   ['FROM', 'dockerfile parse error on line 1: FROM requires either one or three arguments'],
   ['RUN x', 'no build stage in current context'],
   ['FROM x\nRUN <<E\nabc', 'unterminated heredoc'],
-  ['# escape=x\nFROM x', "invalid ESCAPE token 'x' does not match ` or \\"],
-  ['FROM x\nENV a', 'dockerfile parse error on line 2: ENV must have two arguments'],
+  ['# escape=x\nFROM x', "invalid escape token 'x' does not match ` or \\"],
+  ['FROM x\nENV a', 'ENV must have two arguments'],
   ['FROM x\nSHELL a', 'dockerfile parse error on line 2: SHELL requires the arguments to be in JSON form'],
   ['', 'file with no instructions'],
 ]

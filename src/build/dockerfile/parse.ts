@@ -207,10 +207,9 @@ function readCopy(given: Given): object {
 
 function readRun(given: Given): object {
   const { raw, flags } = given
-  if (raw.rest === '') throw invalid('RUN requires at least one argument')
   return {
     name: 'RUN',
-    command: commandForm(raw.rest),
+    command: raw.rest === '' ? { words: [''], shell: true } : commandForm(raw.rest),
     heredocs: raw.heredocs,
     mounts: flags.strings('mount'),
     network: flags.string('network') ?? 'default',
@@ -232,10 +231,19 @@ function readArg(given: Given): object {
 }
 
 function readPairs({ raw, escapeChar, keyword }: Given): object {
-  const { pairs, legacy } = pairsOf(raw.rest, escapeChar, keyword)
+  const { pairs, legacy } = withoutPrefix(raw, () => pairsOf(raw.rest, escapeChar, keyword))
   if (pairs.length === 0) throw invalid(`${keyword} requires at least one argument`)
   if (pairs.some(pair => pair.key === '')) throw invalid(`${keyword} names can not be blank`)
   return { name: keyword, pairs, legacy }
+}
+
+/** Mistakes that the outer grammar finds are told without `dockerfile parse error`. */
+function withoutPrefix<T>(raw: RawInstruction, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw new DockerfileError(messageOf(error), raw.range, { cause: error })
+  }
 }
 
 function readText({ raw, keyword }: Given): object {

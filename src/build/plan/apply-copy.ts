@@ -3,6 +3,7 @@ import * as path from 'node:path'
 import { invalid } from '../../errors.ts'
 import type { Digest } from '../../image/types.ts'
 import { heredocText } from '../dockerfile/heredoc.ts'
+import { hasWildcard } from '../dockerfile/ignore.ts'
 import type { CopyInstruction } from '../dockerfile/instructions.ts'
 import { ownerOf } from './apply.ts'
 import { isHttpUrl, parseGitUrl } from './git-url.ts'
@@ -12,11 +13,6 @@ import type { StageBuilder } from './stage-builder.ts'
 export async function applyCopy(stage: StageBuilder, one: CopyInstruction): Promise<void> {
   const sources = one.sources.map(source => stage.expand(source))
   const destination = destinationOf(stage, one)
-  if (sources.length + one.heredocs.length > 1 && !destination.endsWith('/')) {
-    throw invalid(
-      `When using ${one.name} with more than one source file, the destination must be a directory and end with a /`,
-    )
-  }
   const checksum = one.checksum === undefined ? undefined : stage.expand(one.checksum)
   if (checksum !== undefined && sources.length !== 1)
     throw invalid("checksum can't be specified for multiple sources")
@@ -26,7 +22,9 @@ export async function applyCopy(stage: StageBuilder, one: CopyInstruction): Prom
     const known = inputs.findIndex(other => other.digest === from.digest)
     return known >= 0 ? known : inputs.push(from) - 1
   }
-  const root = one.link ? undefined : input(stage.state)
+  // `--link` asks for a layer that does not depend on the base. It is copied onto the base all the same: what a folder
+  // in between looks like (`/tmp`) is only known there.
+  const root = input(stage.state)
   const chown = one.chown === undefined ? undefined : stage.expand(one.chown)
   const mode = one.chmod === undefined ? undefined : stage.expand(one.chmod)
   if (mode !== undefined) checkMode(mode)
@@ -37,7 +35,6 @@ export async function applyCopy(stage: StageBuilder, one: CopyInstruction): Prom
     ...(mode !== undefined && { mode }),
     exclude: one.exclude.map(pattern => stage.expand(pattern)),
     parents: one.parents,
-    allowEmpty: false,
   }
   const from = one.from === undefined ? undefined : await stage.source(stage.expand(one.from), one.range)
   const local = sources.filter(source => one.name === 'COPY' || !remoteOf(source))
@@ -52,12 +49,20 @@ export async function applyCopy(stage: StageBuilder, one: CopyInstruction): Prom
         source: remote.source,
         destination,
         unpack: remote.unpack,
+        allowEmpty: false,
       })
       continue
     }
     if (checksum !== undefined) throw invalid("checksum can't be specified for non-HTTP(S) sources")
     const unpack = one.name === 'ADD' && (one.unpack ?? true)
-    actions.push({ ...common, from: input(context), source: sourcePath(written, one), destination, unpack })
+    actions.push({
+      ...common,
+      from: input(context),
+      source: sourcePath(written, one),
+      destination,
+      unpack,
+      allowEmpty: hasWildcard(written),
+    })
   }
   for (const doc of one.heredocs) {
     const raw = heredocText(doc)
@@ -71,21 +76,9 @@ export async function applyCopy(stage: StageBuilder, one: CopyInstruction): Prom
       ...(owner && { owner }),
     })
   }
-  finishCopy(stage, one, { kind: 'file', root, actions }, inputs)
-  stage.record(copyText(one, sources, destinationText(stage, one), chown, mode), true)
-}
-
-/** `--link` copies into an empty root and puts the result on top, so that a new base does not copy again. */
-function finishCopy(stage: StageBuilder, one: CopyInstruction, op: FileOp, inputs: Vertex[]): void {
-  const below = stage.state
+  const op: FileOp = { kind: 'file', root, actions }
   stage.advance(op, inputs, one)
-  if (!one.link || !below) return
-  const top = stage.state!
-  stage.state = vertex({ kind: 'merge' }, [below, top], {
-    name: `merge ${top.name}`,
-    range: one.range,
-    platform: stage.platform,
-  })
+  stage.record(copyText(one, sources, destinationText(stage, one), chown, mode), true)
 }
 
 function destinationText(stage: StageBuilder, one: CopyInstruction): string {

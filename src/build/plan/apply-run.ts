@@ -30,6 +30,7 @@ export async function applyRun(stage: StageBuilder, run: RunInstruction): Promis
   const args = stage.args.filter(arg => !PROXY_ARGS.includes(arg.key))
   const env = stage.env
   const variables = args.filter(arg => arg.value !== undefined && !env.has(arg.key))
+  const shown = args.map(({ key, value }) => ({ key, value: env.get(key) ?? value ?? '' }))
   const op: ExecOp = {
     kind: 'exec',
     root,
@@ -51,7 +52,7 @@ export async function applyRun(stage: StageBuilder, run: RunInstruction): Promis
     ),
   }
   stage.advance(op, inputs, run)
-  stage.record(runText(argv, variables), true)
+  stage.record(runText(argv, shown), true)
 }
 
 function networkOf(written: string, fallback: ExecOp['network']): ExecOp['network'] {
@@ -71,7 +72,7 @@ function commandOf(run: RunInstruction, shell: string[]): { argv: string[]; docu
     const content = heredocText(only)
     if (!content.startsWith('#!')) return { argv: [...shell, content], documents: [] }
     const target = `/dev/pipes/${only.name}`
-    return { argv: [target], documents: [{ type: 'file', target, content, mode: 0o755 }] }
+    return { argv: [...shell, target], documents: [{ type: 'file', target, content, mode: 0o755 }] }
   }
   const documents = run.heredocs.map((doc: Heredoc) => `\n${doc.content}${doc.name}`).join('')
   return { argv: [...shell, line + documents], documents: [] }

@@ -88,7 +88,7 @@ function applyCommand(stage: StageBuilder, name: 'CMD' | 'ENTRYPOINT', { words, 
     stage.config.Entrypoint = argv
     if (!stage.cmdSet) delete stage.config.Cmd
   }
-  stage.config.ArgsEscaped = true
+  if (name === 'CMD') stage.config.ArgsEscaped = true
   stage.record(`${name} ${quotedList(argv)}`)
 }
 
@@ -108,9 +108,12 @@ function applyList(stage: StageBuilder, one: ListInstruction): void {
     stage.record(`VOLUME ${plainList(volumes)}`)
     return
   }
-  const ports = one.values.flatMap(value => stage.expandWords(value)).flatMap(portRange)
+  const ports = [...one.values]
+    .sort()
+    .flatMap(value => stage.expandWords(value))
+    .flatMap(portRange)
   config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map(port => [port, {}])) }
-  stage.record(`EXPOSE ${plainList([...new Set(ports)].sort())}`)
+  stage.record(`EXPOSE ${plainList([...new Set(ports)])}`)
 }
 
 /** `80`, `53/udp`, `8000-8002/tcp`, `127.0.0.1:80:80/tcp`. */
@@ -161,7 +164,6 @@ function applyText(stage: StageBuilder, one: TextInstruction): void {
       return
     case 'ONBUILD':
       config.OnBuild = [...(config.OnBuild ?? []), one.value]
-      stage.record(`ONBUILD ${one.value}`)
       return
     case 'WORKDIR':
       applyWorkdir(stage, one)

@@ -50,10 +50,10 @@ export function nameStages(file: Dockerfile, lookup: Lookup, contexts: ReadonlyS
   return named
 }
 
-/** The stage that `--target` names: by name or number; the last where it names none. */
+/** The stage that `--target` names; the last where it names none. */
 export function findTarget(stages: readonly NamedStage[], target: string | undefined): NamedStage {
   if (!target) return stages.at(-1)!
-  const found = findStage(stages, target)
+  const found = stages.find(({ stage }) => stage.from.stageName === target.toLowerCase())
   if (found) return found
   const names = stages.flatMap(({ stage }) => stage.from.stageName ?? [])
   throw invalid(withSuggestion(`target stage "${target}" could not be found`, target, names))

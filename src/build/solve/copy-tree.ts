@@ -33,7 +33,7 @@ export function copyEntry(
     return
   }
   const place = to.at(target)
-  makeRoom(place, target)
+  makeRoom(place, () => to.path(target))
   const shared = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined
   const first = shared && options.links.get(shared)
   if (first) {
@@ -71,7 +71,7 @@ function copyFolder(
   const place = to.at(target)
   const existing = fs.lstatSync(place, { throwIfNoEntry: false })
   if (existing && !existing.isDirectory()) {
-    throw invalid(`cannot copy to non-directory: ${target}`)
+    throw invalid(`cannot copy to non-directory: ${to.path(target)}`)
   }
   if (!existing) fs.mkdirSync(place, 0o755)
   using(from.enter(name || '.'), inner => {
@@ -104,11 +104,10 @@ function hasIncluded(from: Folder, name: string, relative: string, exclude: Igno
 }
 
 /** A file is replaced; a folder is in the way. */
-function makeRoom(place: string, name: string): void {
+function makeRoom(place: string, name: () => string): void {
   const existing = fs.lstatSync(place, { throwIfNoEntry: false })
   if (!existing) return
-  if (existing.isDirectory())
-    throw invalid(`cannot overwrite directory ${JSON.stringify(name)} with non-directory`)
+  if (existing.isDirectory()) throw invalid(`cannot replace to directory ${name()} with file`)
   fs.unlinkSync(place)
 }
 

@@ -7,7 +7,7 @@ import { resolveUser } from '../../runtime/user.ts'
 import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import type { FileAction, Owner } from '../plan/ops.ts'
 import { archiveKind, unpackArchive } from './archive.ts'
-import { type CopyOptions, copyContents, copyEntry, copyMetadata } from './copy-tree.ts'
+import { type CopyOptions, copyContents, copyEntry } from './copy-tree.ts'
 import { findSources, splitPivot } from './match.ts'
 import { changeMode } from './mode.ts'
 import { type Folder, split, Tree, using } from './tree.ts'
@@ -40,7 +40,13 @@ function idsOf({ root }: ActionContext, owner: Owner | undefined): Ids | undefin
   const passwd = root.read('/etc/passwd')
   const group = root.read('/etc/group')
   const user = owner.group === undefined ? owner.user : `${owner.user}:${owner.group}`
-  const { uid, gid } = resolveUser({ user, passwd, group })
+  let ids: Ids
+  try {
+    ids = resolveUser({ user, passwd, group })
+  } catch {
+    return { uid: 0, gid: 0 } // as Docker: an unknown name is root
+  }
+  const { uid, gid } = ids
   if (owner.group === undefined && /^\d+$/.test(owner.user)) return { uid, gid: uid }
   return { uid, gid }
 }
@@ -169,7 +175,9 @@ function copyFolderContents(
   const to = ensureFolder(context, destination, options.owner)
   using(to, into => {
     using(from.enter(name || '.'), inner => copyContents(inner, into, '', options))
-    if (isNew) copyMetadata(from.at(name), into.at(''), stat, options)
+    if (isNew && options.mode !== undefined) {
+      fs.chmodSync(into.at(''), changeMode(Number(stat.mode) & 0o7777, options.mode, true))
+    }
   })
 }
 

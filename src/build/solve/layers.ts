@@ -91,11 +91,8 @@ export class Layers {
     fs.mkdirSync(folder, { mode: 0o700 })
     fs.mkdirSync(workdir)
     fs.mkdirSync(upperdir)
-    // The merged root shows the upper folder's own mode, owner and times.
-    const top = fs.statSync(lowerdirs[0]!)
-    fs.chownSync(upperdir, top.uid, top.gid)
-    fs.chmodSync(upperdir, top.mode & 0o7777)
-    fs.utimesSync(upperdir, top.atime, top.mtime)
+    // The merged root shows the upper folder's own mode: as in every container.
+    fs.chmodSync(upperdir, 0o755)
     const snapshot: WritableSnapshot = { folder, parent: undefined, lowerdirs, upperdir, workdir }
     try {
       return { id, snapshot, mountFd: this.#snapshots.mount(snapshot) }

@@ -143,7 +143,7 @@ function treeFd(rootFd: number, source: string, cleanup: Cleanup): number {
       resolve: linux.RESOLVE_IN_ROOT,
     })
   } catch (error) {
-    throw notFound(`failed to compute cache key: ${JSON.stringify(source)}: not found`, error)
+    throw notFound(`${JSON.stringify(source)}: not found`, error)
   }
   try {
     const fd = linux.openTree('', { dirfd: place })

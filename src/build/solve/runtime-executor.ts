@@ -1,6 +1,7 @@
 /** Runs a step with the engine's own launcher: a container that has no record, no name and no log. */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
+import { invalid, messageOf } from '../../errors.ts'
 import { KeyedMutex } from '../../mutex.ts'
 import type { Networks, Sandbox } from '../../network/index.ts'
 import { buildSpec } from '../../runtime/build-spec.ts'
@@ -71,11 +72,7 @@ export class RuntimeExecutor implements StepExecutor {
   async #launch(request: StepRequest, sandbox: Sandbox | undefined, folder: string): Promise<Task> {
     const { op, id, rootFd } = request
     const root = new Tree(rootFd)
-    const user = resolveUser({
-      user: op.user,
-      passwd: root.read('/etc/passwd'),
-      group: root.read('/etc/group'),
-    })
+    const user = userOf(op, root)
     makeWorkingFolder(root, op.cwd)
     const cgroup = openCgroup(cgroupPath(id, op.cgroupParent ?? this.#options.cgroupParent))
     const mountFds = new Map<string, number>()
@@ -159,6 +156,15 @@ function environment(op: ExecOp, extra: string[], home: string, hostname: string
   if (!has('HOME')) env.push(`HOME=${home}`)
   if (!has('HOSTNAME')) env.push(`HOSTNAME=${hostname}`)
   return env
+}
+
+function userOf(op: ExecOp, root: Tree): ReturnType<typeof resolveUser> {
+  try {
+    return resolveUser({ user: op.user, passwd: root.read('/etc/passwd'), group: root.read('/etc/group') })
+  } catch (error) {
+    const command = JSON.stringify(op.argv.join(' '))
+    throw invalid(`process ${command} did not complete successfully: ${messageOf(error)}`, error)
+  }
 }
 
 /** Only a `WORKDIR` makes its folder in the plan; a base image's may be missing. */

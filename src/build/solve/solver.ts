@@ -251,7 +251,8 @@ export class Solving {
       else {
         const selection = { source: mount.source, exclude: [], parents: false }
         const [digest] = await this.#solver.selectionDigests(from, [selection])
-        mounted.push(digest ?? 'nothing')
+        if (digest === undefined) throw notInContext(mount.source, false)
+        mounted.push(digest)
       }
     }
     const kept: ExecOp = { ...op, proxyEnv: [], mounts: op.mounts.map(mount => withoutFrom(mount)) }

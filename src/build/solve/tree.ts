@@ -22,6 +22,11 @@ export class Folder {
     return name === '' ? `/proc/self/fd/${this.fd}/.` : `/proc/self/fd/${this.fd}/${name}`
   }
 
+  /** Where `name` is, seen from the root of the mount: for messages. */
+  path(name: string): string {
+    return path.posix.join(fs.readlinkSync(`/proc/self/fd/${this.fd}`), name)
+  }
+
   /** What a plain folder in here opens as; links are not followed. */
   enter(name: string): Folder {
     return new Folder(
