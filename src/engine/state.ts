@@ -43,7 +43,7 @@ export class States {
 
   #change(container: Container, change: Partial<ContainerState>, sync = false): void {
     Object.assign(container.record.state, change)
-    this.#store.write(container.record, sync)
+    this.#store.writeFact(container.record, sync)
   }
 
   #tell(container: Container, action: string, more: Record<string, string> = {}, at?: bigint): void {

@@ -11,6 +11,7 @@ import { Container } from './container.ts'
 import type { ContainerRecord } from './types.ts'
 
 const FILE = 'container.json'
+const RETRY_MILLISECONDS = 1000
 
 export class ContainerStore {
   readonly #folder: string
@@ -20,6 +21,9 @@ export class ContainerStore {
   /** Names of containers that are being created. */
   readonly #reserved = new Map<string, string>()
   readonly #logger: Logger
+  /** Ids of those whose file is older than their record. */
+  readonly #unwritten = new Set<string>()
+  #retry: NodeJS.Timeout | undefined
 
   /** `folder` holds a folder for each container; `trash` is on the same file system. */
   constructor(folder: string, trash: string, logger: Logger) {
@@ -137,6 +141,39 @@ export class ContainerStore {
   /** `sync: false` where the exec-root tells the same after a crash. */
   write(record: ContainerRecord, sync: boolean): void {
     writeJsonDurable(path.join(this.#folder, record.id, FILE), record, { sync })
+  }
+
+  /**
+   * {@link write} what has happened already: a disk that is full cannot undo it, so memory is right and the file follows when it
+   * can.
+   */
+  writeFact(record: ContainerRecord, sync: boolean): void {
+    try {
+      this.write(record, sync)
+      this.#unwritten.delete(record.id)
+    } catch (error) {
+      this.#logger.error('container record cannot be written yet', {
+        container: record.id,
+        error: messageOf(error),
+      })
+      this.#unwritten.add(record.id)
+      this.#retry ??= setInterval(() => this.#writeUnwritten(), RETRY_MILLISECONDS).unref()
+    }
+  }
+
+  #writeUnwritten(): void {
+    for (const id of this.#unwritten) {
+      const container = this.#byId.get(id)
+      try {
+        if (container) this.write(container.record, true)
+        this.#unwritten.delete(id)
+      } catch {
+        // Still no room.
+      }
+    }
+    if (this.#unwritten.size > 0) return
+    clearInterval(this.#retry)
+    this.#retry = undefined
   }
 
   rename(container: Container, name: string): void {
