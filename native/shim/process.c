@@ -146,7 +146,9 @@ static void sync_ready(struct source *source, uint32_t events) {
     struct iovec vector = {message, sizeof message};
     struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
     ssize_t got = recvmsg(source->fd, &header, MSG_CMSG_CLOEXEC);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got < 0 && errno == EAGAIN) return;
+    // It ended with something of ours unread, which is told before what it said itself.
+    if (got < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
     if (got <= 0) break;
     struct cmsghdr *passed = CMSG_FIRSTHDR(&header);
     if (message[0] == 'C' && passed) memcpy(&p->output[0].fd, CMSG_DATA(passed), sizeof(int));
