@@ -7,7 +7,7 @@ import { allCapabilities } from './capabilities.ts'
 import { effectiveDevices } from './cgroup/device-rules.ts'
 import type { HostFacts } from './host.ts'
 import type { RuntimeRequest } from './request.ts'
-import type { RuntimeSpec, SeccompSpec } from './spec.ts'
+import type { MountEntry, RuntimeSpec, SeccompSpec } from './spec.ts'
 
 /** The machine that the recordings were made on. */
 const host: HostFacts = { arch: 'amd64', kernel: [6, 18], cgroupVersion: 1, thermalThrottlePaths: [] }
@@ -32,8 +32,13 @@ function request(given: (typeof cases)[number]['request']): RuntimeRequest {
 /** A form in which two specs that mean the same are equal. */
 function comparable(spec: RuntimeSpec): unknown {
   const { devices, seccomp, resources, maskedPaths, readonlyPaths, sysctl, ...linux } = spec.linux
+  // Docker takes what --tmpfs says in any order.
+  const isUsers = (mount: MountEntry): boolean =>
+    mount.type === 'tmpfs' && !mount.destination.startsWith('/dev')
+  const users = spec.mounts.filter(isUsers).sort((a, b) => a.destination.localeCompare(b.destination))
   return {
     ...spec,
+    mounts: [...spec.mounts.filter(mount => !isUsers(mount)), ...users],
     linux: {
       ...linux,
       // A privileged container has whatever the machine has.
