@@ -75,11 +75,10 @@ export class States {
     this.#tell(container, 'start', {}, at)
   }
 
-  /** The start did not come to a running program; `exitCode` as Docker's: 126, 127 or 128. */
+  /** The start did not come to a running program, which is no end of a run: nobody who waits is told.  `exitCode` as Docker's: 126, 127 or 128. */
   startFailed(container: Container, exitCode: number, error: string): void {
     const { status } = container.record.state
     this.#change(container, { status: status === 'created' ? 'created' : 'exited', pid: 0, exitCode, error })
-    container.tellExited({ exitCode, error })
   }
 
   /** The program ended; nothing of it runs any more. `next` is restarting where the policy brings it back. */
@@ -178,8 +177,8 @@ export class States {
   /** Its folder is gone. */
   removed(container: Container): void {
     this.#store.remove(container)
-    const { exitCode, error } = container.record.state
-    container.tellRemoved({ exitCode, error })
+    // Whoever waits for the removal was told of a failed start by that start.
+    container.tellRemoved({ exitCode: container.record.state.exitCode, error: '' })
     this.#tell(container, 'destroy')
   }
 
