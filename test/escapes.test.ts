@@ -202,7 +202,7 @@ describe('a container stays in', { skip: cannotLaunch() }, () => {
       fs.symlinkSync('elsewhere', path.join(root, 'proc'))
     })
     const result = await run(
-      'echo 0 > /proc/sys/vm/swappiness; head -c1 /proc/keys | wc -c',
+      'cat /proc/sys/vm/swappiness > /proc/sys/vm/swappiness; head -c1 /proc/keys | wc -c',
       {},
       { rootfs },
     ).catch((error: unknown) => error)

@@ -22,7 +22,7 @@ echo "forward $(cat /proc/sys/net/ipv4/ip_forward)"
 echo "pid $(cut -d' ' -f1 /proc/self/stat | wc -w) session $(cut -d' ' -f6 /proc/1/stat)"
 echo "kcore $(head -c1 /proc/kcore 2>&1 | wc -c) keys $(head -c1 /proc/keys 2>/dev/null | wc -c)"
 echo "firmware $(ls /sys/firmware 2>/dev/null | wc -l)"
-echo "write-sys $(echo 0 2>/dev/null >/proc/sys/vm/swappiness && echo yes || echo no)"
+echo "write-sys $(cat /proc/sys/vm/swappiness 2>/dev/null >/proc/sys/vm/swappiness && echo yes || echo no)"
 echo "== devices"; cat /sys/fs/cgroup/devices/devices.list 2>/dev/null
 echo "== limits-files"
 for f in memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes memory/memory.soft_limit_in_bytes memory/memory.swappiness \
