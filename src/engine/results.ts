@@ -13,6 +13,7 @@ import type {
   EndpointSpec,
   HealthState,
   MountPoint,
+  PortBinding,
   Resources,
   RestartPolicy,
 } from './types.ts'
@@ -163,6 +164,8 @@ export interface AttachOptions {
 export interface UpdateOptions {
   resources: Resources
   restartPolicy?: RestartPolicy
+  /** All that is to be published from now on, by `80/tcp`. Absent leaves the ports as they are. */
+  portBindings?: Record<string, PortBinding[]>
 }
 
 export interface CommitOptions {

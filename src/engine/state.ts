@@ -133,10 +133,10 @@ export class States {
     this.#change(container, { manuallyStopped: true }, policy !== 'no' && policy !== '')
   }
 
-  /** Limits or restart policy changed. */
-  updated(container: Container): void {
+  /** Limits, restart policy or ports changed. */
+  updated(container: Container, more?: Record<string, string>): void {
     this.#store.write(container.record, true)
-    this.#tell(container, 'update')
+    this.#tell(container, 'update', more)
   }
 
   stopped(container: Container): void {

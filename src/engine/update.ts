@@ -1,12 +1,13 @@
-/** `docker update`: limits and restart policy of a container, running or not. */
+/** `docker update`: limits and restart policy of a container, running or not; and, beyond Docker, its published ports. */
 import { GantryError, invalid, messageOf } from '../errors.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { linuxResources } from './linux-resources.ts'
+import { networkContainer } from './network-request.ts'
 import { checkResources } from './resources.ts'
 import type { UpdateOptions } from './results.ts'
-import type { HostSpec, Resources } from './types.ts'
-import { checkPolicy } from './validate.ts'
+import type { HostSpec, PortBinding, Resources } from './types.ts'
+import { checkPolicy, checkPorts } from './validate.ts'
 
 /** What cannot change while the processes are there. */
 const FIXED = ['devices', 'deviceCgroupRules', 'deviceRequests', 'ulimits', 'cgroupParent'] as const
@@ -16,14 +17,15 @@ export async function updateContainer(
   container: Container,
   options: UpdateOptions,
 ): Promise<{ warnings: string[] }> {
-  const { restartPolicy } = options
+  const { restartPolicy, portBindings } = options
   const changes = given(options.resources)
   if (restartPolicy) checkPolicy(restartPolicy)
+  if (portBindings) checkPorts({ portBindings })
   const { record } = container
   const warnings = checkResources(changes, record.host)
   const fail = (text: string) =>
     new GantryError('internal', `Cannot update container ${container.id}: ${text}`)
-  await context.locks.run(container.id, () => {
+  await context.locks.run(container.id, async () => {
     const { status } = record.state
     if (status === 'removing' || status === 'dead') {
       throw fail(`container is marked for removal and cannot be "update"`)
@@ -37,18 +39,57 @@ export async function updateContainer(
       delete merged.cpuPeriod
       delete merged.cpuQuota
     }
+    const undoPorts = portBindings && (await publish(context, container, portBindings))
     if (container.task && Object.keys(changes).length > 0) {
       try {
         container.cgroup!.update(linuxResources(merged))
       } catch (error) {
+        await undoPorts?.()
         throw fail(messageOf(error))
       }
     }
     Object.assign(record.host, merged)
+    if (portBindings) Object.assign(record.host, { portBindings, publishAllPorts: false })
     if (restartPolicy?.name) record.host.restartPolicy = restartPolicy
-    context.states.updated(container)
+    context.states.updated(container, portBindings && { ports: portsOf(context, container) })
   })
   return { warnings }
+}
+
+/**
+ * Changes the ports of a running container, or finds fault with what the next start is to publish. Answers how to undo it.
+ * The user's bindings are replaced whole; those that stay are not disturbed.
+ */
+async function publish(
+  context: EngineContext,
+  { record, task }: Container,
+  portBindings: Record<string, PortBinding[]>,
+): Promise<() => Promise<unknown>> {
+  const { networks } = context
+  const mode = record.host.networkMode ?? ''
+  if (mode.startsWith('container:')) {
+    throw invalid('conflicting options: port publishing and the container type network mode')
+  }
+  const before = networkContainer(context, record)
+  if (!task) {
+    networks.validate({ ...before, portBindings })
+    return async () => {}
+  }
+  await networks.publish(record.id, { portBindings })
+  return () => networks.publish(record.id, before)
+}
+
+/** For the event: `80/tcp=0.0.0.0:8080,80/tcp=[::]:8080`; '' where nothing is published. */
+function portsOf(context: EngineContext, { record }: Container): string {
+  const { ports } = context.networks.state(networkContainer(context, record))
+  return Object.entries(ports)
+    .flatMap(([port, bindings]) =>
+      (bindings ?? []).map(({ hostIp, hostPort }) => {
+        const address = hostIp.includes(':') ? `[${hostIp}]` : hostIp
+        return `${port}=${address}:${hostPort}`
+      }),
+    )
+    .join()
 }
 
 /** Without zeros and empty words, which mean "as it is". */

@@ -128,7 +128,8 @@ export function checkPolicy({ name, maximumRetryCount }: RestartPolicy): void {
   if (maximumRetryCount < 0) throw fail('maximum retry count cannot be negative')
 }
 
-function checkPorts({ portBindings = {} }: HostSpec): void {
+/** Raises invalid for what is no port or no range of ports. */
+export function checkPorts({ portBindings = {} }: HostSpec): void {
   for (const [port, bindings] of Object.entries(portBindings)) {
     const number = Number(port.split('/')[0])
     if (!Number.isInteger(number) || number < 0 || number > 65535) {

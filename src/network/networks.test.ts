@@ -228,14 +228,16 @@ inOwnNamespace(import.meta.filename, () => {
       const socket = connectFrom(outside.fd, OUTSIDE.host4, 8080)
       await new Promise(resolve => socket.once('data', resolve))
       const ports = await networks.publish(a.it.id, {
-        '80/tcp': [
-          { hostIp: '', hostPort: '8080' },
-          { hostIp: '', hostPort: '8082' },
-        ],
+        portBindings: {
+          '80/tcp': [
+            { hostIp: '', hostPort: '8080' },
+            { hostIp: '', hostPort: '8082' },
+          ],
+        },
       })
       assert.equal(ports['80/tcp']?.length, 4)
       assert.equal(await ask(outside.fd, OUTSIDE.host4, 8082), `a ${OUTSIDE.peer4}`)
-      await networks.publish(a.it.id, { '80/tcp': [{ hostIp: '', hostPort: '8082' }] })
+      await networks.publish(a.it.id, { portBindings: { '80/tcp': [{ hostIp: '', hostPort: '8082' }] } })
       assert.equal(await ask(outside.fd, OUTSIDE.host4, 8080), 'ECONNREFUSED')
       socket.write('still here')
       assert.equal(String(await new Promise(resolve => socket.once('data', resolve))), 'still here')

@@ -30,7 +30,6 @@ import type {
   NetworkSpec,
   NetworkState,
   NetworksOptions,
-  PortBinding,
   PortMap,
   RunningContainer,
   Sandbox,
@@ -281,13 +280,18 @@ export class Networks {
     return record.name
   }
 
-  /** Makes a running container's published ports what `bindings` says; what stays is not disturbed. Answers what is now. */
-  async publish(containerId: string, bindings: Record<string, PortBinding[]>): Promise<PortMap> {
+  /** Makes a running container's published ports what `wanted` says; what stays is not disturbed. Answers what is now. */
+  async publish(
+    containerId: string,
+    {
+      portBindings = {},
+      publishAllPorts = false,
+    }: Pick<NetworkContainer, 'portBindings' | 'publishAllPorts'>,
+  ): Promise<PortMap> {
     const live = this.#live.containers.get(containerId)
     if (!live) throw internal(`container ${containerId} has no network`)
     if (!live.namespace) throw invalid('published ports are discarded when using host network mode')
-    const exposedPorts = [...new Set([...(live.container.exposedPorts ?? []), ...Object.keys(bindings)])]
-    const container = { ...live.container, portBindings: bindings, exposedPorts, publishAllPorts: false }
+    const container = { ...live.container, portBindings, publishAllPorts }
     this.#live.publish(live, portRequests(container))
     live.container = container
     return this.#live.ports(live)

@@ -7,15 +7,18 @@ import { decodeBody, field, type ObjectCodec, object } from '../wire/codec.ts'
 import { containerConfig } from '../wire/container-config.ts'
 import { encodeDetails, encodeSummary } from '../wire/containers.ts'
 import { decodeCreateRequest } from '../wire/create-request.ts'
-import { resourceFields, restartPolicy } from '../wire/host-config.ts'
+import { portBindings, resourceFields, restartPolicy } from '../wire/host-config.ts'
 import { imageConfigOf } from '../wire/image-config.ts'
 import { parsePlatform } from '../wire/platform.ts'
 import { del, get, post } from './route.ts'
 
-type UpdateRequest = UpdateOptions['resources'] & { restartPolicy?: Partial<RestartPolicy> }
+type UpdateRequest = UpdateOptions['resources'] &
+  Pick<UpdateOptions, 'portBindings'> & { restartPolicy?: Partial<RestartPolicy> }
 const updateRequest: ObjectCodec<UpdateRequest> = object<UpdateRequest>('container.UpdateConfig', [
   ...resourceFields,
   field<UpdateRequest, 'restartPolicy'>('RestartPolicy', 'restartPolicy', restartPolicy),
+  // Beyond Docker: replaces what is published, of a running container too.
+  field<UpdateRequest, 'portBindings'>('PortBindings', 'portBindings', portBindings),
 ])
 
 const conditions = ['not-running', 'next-exit', 'removed'] as const
@@ -123,8 +126,12 @@ export const containerRoutes = [
   }),
 
   post('/containers/{id...}/update', async (call, engine) => {
-    const { restartPolicy: policy, ...resources } = decodeBody(updateRequest, await call.body())
-    const options: UpdateOptions = { resources }
+    const {
+      restartPolicy: policy,
+      portBindings: ports,
+      ...resources
+    } = decodeBody(updateRequest, await call.body())
+    const options: UpdateOptions = { resources, ...(ports && { portBindings: ports }) }
     if (policy?.name) {
       options.restartPolicy = { name: policy.name, maximumRetryCount: policy.maximumRetryCount ?? 0 }
     }

@@ -67,6 +67,9 @@ const wholePortBinding: Codec<PortBinding> = {
   },
 }
 
+/** By `80/tcp`. */
+export const portBindings = map(list(wholePortBinding))
+
 type Bind = NonNullable<MountSpec['bind']>
 type VolumeOptions = NonNullable<MountSpec['volume']>
 type VolumeDriver = NonNullable<VolumeOptions['driver']>
@@ -211,7 +214,7 @@ const table = object<HostSpec>('container.HostConfig', [
   field<H, 'containerIdFile'>('ContainerIDFile', 'containerIdFile', string),
   field<H, 'logConfig'>('LogConfig', 'logConfig', wholeLogConfig),
   field<H, 'networkMode'>('NetworkMode', 'networkMode', string),
-  field<H, 'portBindings'>('PortBindings', 'portBindings', map(list(wholePortBinding))),
+  field<H, 'portBindings'>('PortBindings', 'portBindings', portBindings),
   field<H, 'restartPolicy'>('RestartPolicy', 'restartPolicy', wholeRestartPolicy),
   field<H, 'autoRemove'>('AutoRemove', 'autoRemove', bool),
   field<H, 'volumeDriver'>('VolumeDriver', 'volumeDriver', string),
