@@ -49,6 +49,8 @@ export class Daemon {
   readonly env: Record<string, string>
   readonly #options: DaemonOptions
   #process: ChildProcess | undefined
+  /** Holds the first daemon's network namespace for its successors. */
+  #netns: number | undefined
   #log = ''
 
   constructor(options: DaemonOptions = {}) {
@@ -96,20 +98,25 @@ export class Daemon {
       ...['-H', this.host, '--data-root', this.dataRoot, '--exec-root', this.execRoot],
       ...['--pidfile', path.join(this.folder, 'pid'), ...(this.#options.args ?? [])],
     ]
-    const command = isolate
-      ? ['unshare', '-n', 'sh', '-c', 'ip link set lo up; exec "$0" "$@"', ...gantry]
-      : gantry
+    const command = !isolate
+      ? gantry
+      : this.#netns === undefined
+        ? ['unshare', '-n', 'sh', '-c', 'ip link set lo up; exec "$0" "$@"', ...gantry]
+        : ['nsenter', '--net=/proc/self/fd/3', 'sh', '-c', 'exec 3<&-; exec "$0" "$@"', ...gantry]
     const child = spawn(command[0]!, command.slice(1), {
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: ['ignore', 'ignore', 'pipe', this.#netns ?? 'ignore'],
       env: { ...process.env, ...this.env },
     })
     this.#process = child
-    child.stderr.on('data', chunk => {
+    child.stderr!.on('data', chunk => {
       this.#log += chunk
     })
     for (let tries = 0; tries < 600; tries++) {
       if (child.exitCode !== null || child.signalCode !== null) break
-      if (await this.#answers()) return
+      if (await this.#answers()) {
+        if (isolate) this.#netns ??= fs.openSync(`/proc/${child.pid}/ns/net`, 'r')
+        return
+      }
       await sleep(20)
     }
     throw new Error(`the daemon did not answer:\n${this.#log}`)
@@ -134,6 +141,8 @@ export class Daemon {
       }
       await this.stop()
     } finally {
+      if (this.#netns !== undefined) fs.closeSync(this.#netns)
+      this.#netns = undefined
       fs.rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 })
     }
   }
