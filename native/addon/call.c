@@ -1,5 +1,6 @@
 // The glue between Node-API and the functions of the other files.
 #include "call.h"
+#include <pthread.h>
 
 struct call call_begin(napi_env env, napi_callback_info info) {
   struct call call = {.env = env};
@@ -106,6 +107,27 @@ napi_value answer_bytes(struct call *call, const void *bytes, size_t length) {
   napi_create_buffer_copy(call->env, length, bytes, NULL, &buffer);
   release(call);
   return buffer;
+}
+
+struct job {
+  int64_t (*run)(void *data);
+  void *data;
+  int64_t result;
+};
+
+static void *run_job(void *data) {
+  struct job *job = data;
+  job->result = job->run(job->data);
+  return NULL;
+}
+
+int64_t on_own_thread(int64_t (*run)(void *data), void *data) {
+  struct job job = {run, data, 0};
+  pthread_t thread;
+  int error = pthread_create(&thread, NULL, run_job, &job);
+  if (error) return -error;
+  pthread_join(thread, NULL);
+  return job.result;
 }
 
 static void define(napi_env env, napi_value exports, const struct function *list) {

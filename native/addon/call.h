@@ -38,6 +38,8 @@ int *arg_ints(struct call *call, int index, int *count);
 void *arg_bytes(struct call *call, int index, size_t *length);
 napi_value answer(struct call *call, int64_t value);
 napi_value answer_bytes(struct call *call, const void *bytes, size_t length);
+// Run `job` on a thread of its own, which may enter other namespaces because it ends afterwards; its answer, or -errno.
+int64_t on_own_thread(int64_t (*job)(void *data), void *data);
 // -1 becomes -errno.
 static inline int64_t failed(int64_t result) { return result < 0 ? -errno : result; }
 

@@ -1,6 +1,9 @@
 // fsopen(2) and its kin, by number: not every C library has them.
 #include "call.h"
+#include <fcntl.h>
 #include <linux/mount.h>
+#include <sched.h>
+#include <stdio.h>
 #include <sys/mount.h>
 
 static napi_value Fsopen(napi_env env, napi_callback_info info) {
@@ -51,8 +54,51 @@ static napi_value Umount(napi_env env, napi_callback_info info) {
   return answer(&c, failed(umount2(arg_string(&c, 0), (int)arg_int(&c, 1))));
 }
 
+struct classic_mount {
+  const char *type;
+  char **parts;
+};
+
+// In a mount namespace that ends with this thread, so that nobody ever sees the mount at its place.
+static int64_t mount_and_take(void *data) {
+  const struct classic_mount *m = data;
+  char options[4096]; // all that mount(2) takes
+  int fds[512], count = 0;
+  size_t used = 0;
+  int64_t result = -E2BIG;
+  if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return -errno;
+  for (char **part = m->parts; *part && used < sizeof options; part++) {
+    if (**part != '/') {
+      used += (size_t)snprintf(options + used, sizeof options - used, "%s", *part);
+      continue;
+    }
+    if (count == 512) break;
+    if ((fds[count] = open(*part, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
+      result = -errno;
+      used = sizeof options;
+      break;
+    }
+    used += (size_t)snprintf(options + used, sizeof options - used, "/proc/self/fd/%d", fds[count++]);
+  }
+  if (used < sizeof options) {
+    result = failed(mount(m->type, "/proc", m->type, 0, options));
+    if (result == 0) result = failed(syscall(SYS_open_tree, AT_FDCWD, "/proc", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  }
+  while (count > 0) close(fds[--count]);
+  return result;
+}
+
+// type, parts of the options of mount(2), of which those that begin with a slash are folders and are given as short names:
+// a detached mount, where fsconfig(2) does not know the options
+static napi_value MountDetached(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  struct classic_mount m = {arg_string(&c, 0), arg_strings(&c, 1)};
+  return answer(&c, on_own_thread(mount_and_take, &m));
+}
+
 const struct function mount_functions[] = {
     {"fsopen", Fsopen},       {"fsconfig", Fsconfig},         {"fsmount", Fsmount}, {"moveMount", MoveMount},
     {"openTree", OpenTree},   {"mountSetattr", MountSetattr}, {"mount", Mount},     {"umount", Umount},
+    {"mountDetached", MountDetached},
     {0},
 };

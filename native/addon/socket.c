@@ -5,7 +5,6 @@
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <sys/socket.h>
 
@@ -90,43 +89,29 @@ static napi_value PeerCredentials(napi_env env, napi_callback_info info) {
   return answer(&c, 0);
 }
 
-// A job for a thread of its own, which may enter another network namespace because it ends afterwards.
 struct visit {
   int netns; // to enter; -1: a new one
   int family, type, protocol;
-  int result; // an fd, or -errno
 };
 
-static void *visiting(void *data) {
-  struct visit *v = data;
-  if (v->netns >= 0 ? setns(v->netns, CLONE_NEWNET) : unshare(CLONE_NEWNET)) {
-    v->result = -errno;
-  } else if (v->netns < 0) {
-    v->result = (int)failed(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-  } else {
-    v->result = (int)failed(socket(v->family, v->type | SOCK_CLOEXEC, v->protocol));
-  }
-  return NULL;
-}
-
-static int visit(struct visit *v) {
-  pthread_t thread;
-  int error = pthread_create(&thread, NULL, visiting, v);
-  if (error) return -error;
-  pthread_join(thread, NULL);
-  return v->result;
+// A socket in another network namespace, or an fd of a new one.
+static int64_t visit(void *data) {
+  const struct visit *v = data;
+  if (v->netns < 0) return unshare(CLONE_NEWNET) < 0 ? -errno : failed(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  if (setns(v->netns, CLONE_NEWNET) < 0) return -errno;
+  return failed(socket(v->family, v->type | SOCK_CLOEXEC, v->protocol));
 }
 
 static napi_value NetnsCreate(napi_env env, napi_callback_info info) {
   struct call c = call_begin(env, info);
   struct visit v = {.netns = -1};
-  return answer(&c, visit(&v));
+  return answer(&c, on_own_thread(visit, &v));
 }
 
 static napi_value NetlinkOpen(napi_env env, napi_callback_info info) {
   struct call c = call_begin(env, info);
   struct visit v = {.netns = (int)arg_int(&c, 1), .family = AF_NETLINK, .type = SOCK_RAW, .protocol = (int)arg_int(&c, 0)};
-  int fd = v.netns >= 0 ? visit(&v) : (int)failed(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, v.protocol));
+  int fd = (int)(v.netns >= 0 ? on_own_thread(visit, &v) : failed(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, v.protocol)));
   if (fd < 0) return answer(&c, fd);
   int on = 1, large = 1 << 20;
   setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
@@ -187,7 +172,7 @@ static napi_value SocketInNetns(napi_env env, napi_callback_info info) {
   struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = v4.sin_port};
   bool six = v.family == AF_INET6;
   if (inet_pton(v.family, text ? text : "", six ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr) != 1) return answer(&c, -EINVAL);
-  int fd = visit(&v), on = 1, backlog = (int)arg_int(&c, 5);
+  int fd = (int)on_own_thread(visit, &v), on = 1, backlog = (int)arg_int(&c, 5);
   if (fd < 0) return answer(&c, fd);
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (six) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);

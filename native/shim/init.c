@@ -134,14 +134,15 @@ static int make_fs(const char *type, char **options, uint64_t attributes, struct
     size_t length = strcspn(*options, "=");
     snprintf(key, sizeof key, "%.*s", (int)length, *options);
     const char *value = (*options)[length] ? *options + length + 1 : NULL;
+    char link[32];
     int file = -1;
     if (value && strlen(value) > 255) { // fsconfig's limit for text
       file = open(value, O_PATH | O_CLOEXEC);
-      result = file < 0 ? -1 : (int)syscall(SYS_fsconfig, fs, FSCONFIG_SET_FD, key, NULL, file);
-      close(file);
-    } else {
-      result = (int)syscall(SYS_fsconfig, fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0);
+      snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+      value = link;
     }
+    result = (int)syscall(SYS_fsconfig, fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0);
+    if (file >= 0) close(file);
   }
   if (result == 0) result = (int)syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
   if (result == 0) result = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, (unsigned)attributes);

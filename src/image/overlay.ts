@@ -23,8 +23,8 @@ import type {
 } from './snapshots.ts'
 import type { Digest } from './types.ts'
 
-/** The kernel takes no longer string in one fsconfig(2). */
-const MAX_OPTION = 250
+/** A layer from outside must not redirect a path, nor borrow the content of another file. */
+const TRUST_NO_LAYER = ['index=off', 'metacopy=off', 'redirect_dir=nofollow']
 
 export class OverlaySnapshots implements Snapshots {
   readonly driver = 'overlay2'
@@ -79,32 +79,9 @@ export class OverlaySnapshots implements Snapshots {
 
   /** Two layers at least, since overlay refuses a single one that cannot be written. */
   #mount(lowerdirs: readonly string[], writable?: { upperdir: string; workdir: string }): number {
-    const context = linux.fsopen('overlay')
-    const open: number[] = []
-    const set = (key: string, value: string) => {
-      if (Buffer.byteLength(value) <= MAX_OPTION) return linux.fsconfigSetString(context, key, value)
-      const fd = fs.openSync(value, linux.O_PATH)
-      open.push(fd)
-      linux.fsconfigSetString(context, key, `/proc/self/fd/${fd}`)
-    }
-    try {
-      linux.fsconfigSetString(context, 'source', 'overlay')
-      const missing = Math.max(0, (writable === undefined ? 2 : 1) - lowerdirs.length)
-      const layers = [...lowerdirs, ...[this.#empty, `${this.#empty}/.`].slice(0, missing)]
-      for (const lower of layers) set('lowerdir+', lower)
-      if (writable !== undefined) {
-        set('upperdir', writable.upperdir)
-        set('workdir', writable.workdir)
-      }
-      // A layer from outside must not redirect a path, nor borrow the content of another file.
-      for (const key of ['index', 'metacopy']) linux.fsconfigSetString(context, key, 'off')
-      linux.fsconfigSetString(context, 'redirect_dir', 'nofollow')
-      linux.fsconfigCreate(context)
-      return linux.fsmount(context)
-    } finally {
-      fs.closeSync(context)
-      for (const fd of open) fs.closeSync(fd)
-    }
+    const missing = Math.max(0, (writable === undefined ? 2 : 1) - lowerdirs.length)
+    const layers = [...lowerdirs, ...[this.#empty, `${this.#empty}/.`].slice(0, missing)]
+    return linux.mountOverlay({ ...writable, lowerdirs: layers, options: TRUST_NO_LAYER })
   }
 
   async usage(snapshot: WritableSnapshot): Promise<{ rw: number; rootFs: number }> {

@@ -50,6 +50,7 @@ export interface Native {
   ): number
   mount(source: string, target: string, type: string, flags: number, data: string): number
   umount(target: string, flags: number): number
+  mountDetached(type: string, options: Strings): number
 
   openat2(dirfd: number, path: string, flags: number, mode: number, resolve: number): number
   getxattr(path: string | number, name: string, follow: boolean): Uint8Array | number

@@ -1,6 +1,6 @@
 /** The root and what is mounted in it, as operations. */
 
-import { MOUNT_ATTR_RDONLY, MS_REC, MS_SLAVE } from '../linux/index.ts'
+import { knowsLowerdirPlus, MOUNT_ATTR_RDONLY, MS_REC, MS_SLAVE, mountOverlay } from '../linux/index.ts'
 import type { CgroupLayout } from './cgroup/layout.ts'
 import type { LaunchContext } from './compile.ts'
 import type { HostFacts } from './host.ts'
@@ -19,7 +19,8 @@ export function rootOps(spec: RuntimeSpec, context: LaunchContext, slots: Slots,
   return [{ op: 'propagation', path: '/', flags }, rootOp(context, slots, host)]
 }
 
-function rootOp({ rootfs }: LaunchContext, slots: Slots, host: HostFacts): Op {
+/** Kernels before 6.5 are not told of an overlay's many layers by an operation of the plan: they get the mount itself. */
+function rootOp({ rootfs, describeOnly }: LaunchContext, slots: Slots, host: HostFacts): Op {
   switch (rootfs.type) {
     case 'mountFd':
       return { op: 'rootFd', fd: slots.add(rootfs.fd) }
@@ -27,9 +28,10 @@ function rootOp({ rootfs }: LaunchContext, slots: Slots, host: HostFacts): Op {
       return { op: 'rootBind', path: rootfs.path, recursive: true }
     case 'overlay': {
       const { lowerdirs, upperdir, workdir, options = [] } = rootfs
-      const lower = knowsLowerdirPlus(host)
-        ? lowerdirs.map(folder => `lowerdir+=${folder}`)
-        : [`lowerdir=${lowerdirs.join(':')}`]
+      if (!knowsLowerdirPlus(host.kernel)) {
+        return { op: 'rootFd', fd: describeOnly ? -1 : slots.own(mountOverlay(rootfs)) }
+      }
+      const lower = lowerdirs.map(folder => `lowerdir+=${folder}`)
       return {
         op: 'rootFs',
         type: 'overlay',
@@ -38,10 +40,6 @@ function rootOp({ rootfs }: LaunchContext, slots: Slots, host: HostFacts): Op {
     }
   }
 }
-
-/** Since Linux 6.5 lower folders are given one by one: no limit on their number, no escaping of colons. */
-const knowsLowerdirPlus = ({ kernel: [major, minor] }: HostFacts): boolean =>
-  major > 6 || (major === 6 && minor >= 5)
 
 /** Every mount of the spec, in order. */
 export function mountOps(

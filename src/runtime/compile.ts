@@ -4,7 +4,6 @@
  *
  * Nothing here executes anything but {@link Cgroup.create}, so a plan can be printed and compared.
  */
-import { closeSync } from 'node:fs'
 import * as linux from '../linux/index.ts'
 import type { Cgroup } from './cgroup/cgroup.ts'
 import { type CgroupLayout, detectCgroups } from './cgroup/layout.ts'
@@ -79,11 +78,20 @@ export function compilePlan(
   host: CompileHost = thisHost(),
 ): Compiled {
   const slots = new Slots()
+  try {
+    return { plan: planOf(spec, context, host, slots), fds: slots.fds, release: () => slots.close() }
+  } catch (error) {
+    slots.close()
+    throw error
+  }
+}
+
+function planOf(spec: RuntimeSpec, context: LaunchContext, host: CompileHost, slots: Slots): LaunchPlan {
   const namespaces = sortNamespaces(spec, context, slots)
   const resources = spec.linux.resources ?? {}
   const cgroup = context.cgroup.ops(resources)
   const bornIn = context.describeOnly ? undefined : context.cgroup.create(resources)
-  const plan: LaunchPlan = {
+  return {
     host: [
       { op: 'stdio', tty: spec.process.terminal ?? false, stdin: context.stdin ?? false },
       ...logOps(context.log),
@@ -91,7 +99,7 @@ export function compilePlan(
       {
         op: 'clone',
         flags: namespaces.cloneFlags,
-        cgroup: bornIn === undefined ? -1 : slots.add(bornIn),
+        cgroup: bornIn === undefined ? -1 : slots.own(bornIn),
       },
       ...namespaces.pid,
     ],
@@ -117,7 +125,6 @@ export function compilePlan(
     exit: [...survivorOps(spec, context.cgroup), ...cgroup.exit],
     teardown: cgroup.teardown,
   }
-  return { plan, fds: slots.fds, release: () => bornIn !== undefined && closeSync(bornIn) }
 }
 
 export interface ExecContext {

@@ -1,6 +1,6 @@
 /** What the runtime has to know of this machine. Read once: none of it changes while a kernel runs. */
 import * as fs from 'node:fs'
-import * as os from 'node:os'
+import { kernelVersion } from '../linux/index.ts'
 import { detectCgroups } from './cgroup/layout.ts'
 import type { SeccompArch } from './seccomp/architectures.ts'
 
@@ -18,7 +18,7 @@ let facts: HostFacts | undefined
 export function hostFacts(): HostFacts {
   facts ??= {
     arch: nativeArch(),
-    kernel: kernelVersion(os.release()),
+    kernel: kernelVersion(),
     cgroupVersion: detectCgroups().version,
     thermalThrottlePaths: thermalThrottlePaths(),
   }
@@ -29,12 +29,6 @@ function nativeArch(): SeccompArch {
   if (process.arch === 'x64') return 'amd64'
   if (process.arch === 'arm64') return 'arm64'
   throw new Error(`gantry does not run on ${process.arch}`)
-}
-
-/** `6.18.44-x` → [6, 18] */
-export function kernelVersion(release: string): [number, number] {
-  const match = /^(\d+)\.(\d+)/.exec(release)
-  return [Number(match?.[1] ?? 0), Number(match?.[2] ?? 0)]
 }
 
 function thermalThrottlePaths(): string[] {

@@ -202,7 +202,7 @@ describe('launcher', { skip }, () => {
     for (const name of ['lower', 'upper', 'work']) fs.mkdirSync(path.join(at, name))
     fs.cpSync(path.join(linux.buildFolder, 'hello'), path.join(at, 'lower/hello'))
     const plan = planOf(['/hello'])
-    const layers = [`lowerdir+=${at}/lower`, `upperdir=${at}/upper`, `workdir=${at}/work`]
+    const layers = [`lowerdir=${at}/lower`, `upperdir=${at}/upper`, `workdir=${at}/work`]
     const overlay: Op = { op: 'rootFs', type: 'overlay', options: layers }
     plan.init = [root[0]!, overlay, ...plan.init.slice(root.length)]
     const task = await launcher.launch({ id: 'overlay', plan })

@@ -69,16 +69,7 @@ function mountRoot(rootfs: Rootfs, target: string): void {
 function rootMount(rootfs: Rootfs): number {
   if (rootfs.type === 'mountFd') return rootfs.fd
   if (rootfs.type === 'path') return linux.openTree(rootfs.path, { recursive: true })
-  const context = linux.fsopen('overlay')
-  try {
-    for (const folder of rootfs.lowerdirs) linux.fsconfigSetString(context, 'lowerdir+', folder)
-    linux.fsconfigSetString(context, 'upperdir', rootfs.upperdir)
-    linux.fsconfigSetString(context, 'workdir', rootfs.workdir)
-    linux.fsconfigCreate(context)
-    return linux.fsmount(context)
-  } finally {
-    fs.closeSync(context)
-  }
+  return linux.mountOverlay(rootfs)
 }
 
 /** Unmount the root and remove the bundle; fine where there is none. */

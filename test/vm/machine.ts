@@ -85,6 +85,7 @@ $b mount -t devpts -o ptmxmode=666 pts dev/pts
 $b mount -t tmpfs shm dev/shm
 $b mount -t tmpfs run run
 $b mount -t tmpfs -o mode=1777,size=75% tmp tmp
+$b mount -t tmpfs -o mode=1777,size=75% tmp var/tmp
 $b mount -t cgroup2 -o nsdelegate cgroup sys/fs/cgroup
 $b mkdir -p lib/modules
 $b ln -sfn ${modulesOf(kernel)} lib/modules/${kernel.release}

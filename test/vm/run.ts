@@ -26,7 +26,7 @@ for (const [program, name] of [
 const code = await runInMachine(
   `cd '${root}' && export GANTRY_TEST_MACHINE=1 HOME=/root PATH=${process.env.PATH} && sh scripts/node scripts/test.ts ${paths.join(' ')}`,
   {
-    modules: ['crc32c_generic', 'veth', 'bridge', 'nf_tables', 'nft_chain_nat', 'nft_masq', 'loop'],
+    modules: ['crc32c_generic', 'veth', 'bridge', 'nf_tables', 'nft_chain_nat', 'nft_masq', 'loop', 'ext4'],
     onLine: line => console.log(line),
     timeout: 3000,
   },
