@@ -1,6 +1,6 @@
 /** What goes wrong on real machines: a shim that is killed, a reboot, a full disk, clients that do not read or hang up. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as net from 'node:net'
 import * as os from 'node:os'
@@ -105,9 +105,14 @@ describe('faults', { skip: cannotRunDaemon() }, () => {
     await sleep(200)
     const openBefore = { daemon: openFiles(daemon.pid!), shim: openFiles(shim) }
     for (let i = 0; i < 1000; i++) await attachAndHangUp(daemon, id)
-    await eventually(async () =>
-      assert.deepEqual({ daemon: openFiles(daemon.pid!), shim: openFiles(shim) }, openBefore),
-    )
+    // Fewer is fine: what was open for the container's start may have been still open before.
+    await eventually(async () => {
+      const open = { daemon: openFiles(daemon.pid!), shim: openFiles(shim) }
+      assert.ok(
+        open.daemon <= openBefore.daemon && open.shim <= openBefore.shim,
+        JSON.stringify({ open, openBefore }),
+      )
+    })
     await daemon.ok('rm', '-f', id)
   })
 })
@@ -164,6 +169,29 @@ describe('a full disk', { skip: cannotRunDaemon() }, () => {
     for (const line of log.trimEnd().split('\n')) JSON.parse(line)
     await daemon.ok('rm', id)
     assert.equal(await daemon.ok('run', '--rm', '--network', 'none', 'busybox', 'echo', 'fine'), 'fine')
+  })
+
+  test('a log goes on when there is space again', async () => {
+    const wait = (file: string) => `until [ -e /dev/shm/${file} ]; do sleep 0.1; done`
+    const noise = 'head -c 3000000 /dev/zero | tr "\\0" "x" | fold -w 1000'
+    const id = await daemon.ok(
+      ...['run', '-d', '--network', 'none', 'busybox', 'sh', '-c'],
+      `echo before; ${wait('full')}; ${noise}; echo; touch /dev/shm/lost; ${wait('free')}; echo after`,
+    )
+    const filler = path.join(parent, 'filler')
+    spawnSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=64k'], { stdio: 'ignore' })
+    assert.ok(free() < 1)
+    await daemon.ok('exec', id, 'touch', '/dev/shm/full')
+    await daemon.ok('exec', id, 'sh', '-c', wait('lost'))
+    fs.rmSync(filler)
+    await daemon.ok('exec', id, 'touch', '/dev/shm/free')
+    assert.equal(await daemon.ok('wait', id), '0')
+    const lines = (await daemon.ok('logs', id)).split('\n')
+    assert.equal(lines[0], 'before')
+    assert.equal(lines.at(-1), 'after')
+    assert.ok(lines.length < 3000, `${lines.length} lines on a full disk`)
+    assert.ok(lines.slice(1, -1).every(line => /^x{1000}$/.test(line)))
+    await daemon.ok('rm', id)
   })
 })
 
