@@ -8,7 +8,7 @@ export function leftovers(daemon: Daemon): string[] {
   return [
     ...mounts(daemon.folder),
     ...processesBelow(daemon.folder).map(pid => `process ${pid}`),
-    ...emptyGroups(),
+    ...emptyGroups().filter(group => !daemon.groupsBefore.has(group)),
   ]
 }
 
