@@ -1,12 +1,11 @@
 /** `POST /build` and its neighbours. */
-import { type BuildRequest, DockerfileError, ExitError } from '../build/index.ts'
+import { type BuildRequest, builderOf, DockerfileError, ExitError } from '../build/index.ts'
 import type { Engine } from '../engine/engine.ts'
 import { invalid, messageOf } from '../errors.ts'
 import { shortId } from '../image/digest.ts'
 import { familiar, parseReference, withDefaultTag } from '../image/reference.ts'
 import { StepStream } from './build-stream.ts'
 import { buildRequest } from './build-wire.ts'
-import { builderOf } from './builders.ts'
 import type { Call } from './call.ts'
 
 export async function buildClassic(call: Call, engine: Engine): Promise<void> {

@@ -3,7 +3,7 @@
  * under the build's name; the client then asks here to solve `dockerfile.v0`, and `Return` ends it.
  */
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from '@connectrpc/connect'
-import { type BuildResult, type BuildWarning, parsePlatform } from '../build/index.ts'
+import { type BuildResult, parsePlatform } from '../build/index.ts'
 import { invalid } from '../errors.ts'
 import type { GrpcContext } from './grpc.ts'
 import { exporterResponse, workerRecord } from './grpc-control.ts'
@@ -175,14 +175,14 @@ async function solveDockerfile({ builder }: GrpcContext, gateway: Gateway, attrs
   const result = await builder.build(solveRequest(words))
   gateway.result = result
   const metadata: Record<string, Uint8Array> = {}
-  if (attrs['requestid'] === 'frontend.lint') Object.assign(metadata, lintResult(result.warnings))
+  if (attrs['requestid'] === 'frontend.lint') Object.assign(metadata, lintResult(result))
   else if (result.images[0])
     metadata['containerimage.config'] = Buffer.from(JSON.stringify(result.images[0].config))
   return { result: { result: { case: 'ref' as const, value: { id: result.id } }, metadata } }
 }
 
 /** What `docker build --check` shows. */
-function lintResult(warnings: BuildWarning[]): Record<string, Uint8Array> {
+function lintResult({ warnings, source }: BuildResult): Record<string, Uint8Array> {
   const json = {
     warnings: warnings.map(({ rule, description, url, detail, range }) => ({
       ruleName: rule,
@@ -194,7 +194,15 @@ function lintResult(warnings: BuildWarning[]): Record<string, Uint8Array> {
         ranges: [{ start: { line: range.start, character: 0 }, end: { line: range.end, character: 0 } }],
       },
     })),
-    sources: [],
+    sources: source
+      ? [
+          {
+            filename: source.filename,
+            data: Buffer.from(source.text).toString('base64'),
+            language: 'Dockerfile',
+          },
+        ]
+      : [],
   }
   const text = warnings.map(
     ({ rule, url, detail, range }) => `\nWARNING: ${rule} - ${url}\n${detail}\nDockerfile:${range.start}\n`,

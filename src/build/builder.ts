@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { GantryError, invalid, messageOf } from '../errors.ts'
+import { GantryError, invalid, messageOf, notImplemented } from '../errors.ts'
 import type { ImageStore } from '../image/image-store.ts'
 import type { Snapshots } from '../image/snapshots.ts'
 import type { Platform } from '../image/types.ts'
@@ -86,6 +86,7 @@ export class Builder {
       content: options.images.content,
       layers: this.#layers,
       files: this.#files,
+      records: this.#records,
       tars: new Map(),
     }
     this.#solver = new Solver({
@@ -233,6 +234,8 @@ class Build {
   }
 
   async run(): Promise<BuildResult> {
+    const [unsupported] = this.#request.cacheTo ?? []
+    if (unsupported) throw notImplemented(`cache export of type ${unsupported.type} is not implemented`)
     const session = this.#session()
     const solving = this.#parts.solver.begin(session)
     let definition: Definition | undefined
@@ -252,7 +255,10 @@ class Build {
         args: this.#request.buildArgs ?? {},
         target: this.#request.target,
       })
-      if (this.#request.check) return { id: this.#id, images: [], warnings, metadata: {} }
+      if (this.#request.check) {
+        const source = { filename: definition.filename, text: definition.dockerfile.text }
+        return { id: this.#id, images: [], warnings, metadata: {}, source }
+      }
       this.#tellWarnings(definition, warnings)
       const converted = await this.#convert(definition)
       const roots = converted.flatMap(one => one.vertex ?? [])
@@ -307,8 +313,6 @@ class Build {
   async #convert(definition: Definition): Promise<Converted[]> {
     const request = this.#request
     const platforms = request.platforms?.length ? request.platforms : [hostPlatform]
-    const epoch = this.#epoch
-    const now = new Date().toISOString()
     const { dockerfile, context, contexts } = definition
     return Promise.all(
       platforms.map(platform =>
@@ -330,8 +334,6 @@ class Build {
           ...(request.cgroupParent && { cgroupParent: request.cgroupParent }),
           ...(request.hostname && { hostname: request.hostname }),
           ...(request.limits && { limits: request.limits }),
-          ...(epoch !== undefined && { epoch }),
-          now,
           resolveImage: (ref, wanted) => this.#resolve(ref, wanted),
         }),
       ),

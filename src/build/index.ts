@@ -1,6 +1,7 @@
 /** Building images: {@link Builder}. */
 export { Builder, type BuilderOptions } from './builder.ts'
 export { DockerfileError, excerpt, type LineRange } from './dockerfile/errors.ts'
+export { builderOf } from './engine-builder.ts'
 export type { HistoryRecord } from './history.ts'
 export { formatPlatform, hostPlatform, parsePlatform } from './plan/platform.ts'
 export type * from './request.ts'

@@ -106,6 +106,8 @@ export interface BuildResult {
   digest?: Digest
   /** Warnings of the checks. */
   warnings: BuildWarning[]
+  /** What the warnings are about; only for `--check`. */
+  source?: { filename: string; text: string }
   /** As `--metadata-file` has them. */
   metadata: Record<string, string>
 }

@@ -49,6 +49,7 @@ export class BuildCache {
 
   async list(filters: Record<string, string[]> = {}): Promise<UsageRecord[]> {
     const { records, caches, files, layers } = this.#parts
+    records.sweep()
     const all = await Promise.all([
       ...records.all().map(async record => {
         const own = record.layers.at(-1)

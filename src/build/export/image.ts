@@ -14,12 +14,14 @@ import {
 import type { FilePool } from '../solve/file-pool.ts'
 import type { LayerTarResult } from '../solve/layer-tar.ts'
 import type { Layers } from '../solve/layers.ts'
+import type { Records } from '../solve/records.ts'
 import type { Root } from '../solve/root.ts'
 
 export interface ExportContext {
   content: ContentStore
   layers: Layers
   files: FilePool
+  records: Records
   /** What a layer's tar came to, by layer id and epoch: made once. */
   tars: Map<string, LayerTarResult>
 }
@@ -31,15 +33,13 @@ export interface ExportOptions {
   signal: AbortSignal
   /** Seconds since 1970. */
   epoch?: number
-  /** RFC 3339. */
-  now: string
   onLayer?: (layer: string, done: boolean) => void
 }
 
 /** An image whose blobs are all in the content store, held by the lease; no name leads to it yet. */
 export async function exportImage(context: ExportContext, options: ExportOptions): Promise<Image> {
   const { content } = context
-  const { root, config, lease, epoch, now } = options
+  const { root, config, lease, epoch } = options
   const base = root.base
   const diffIds: Digest[] = (base?.blobs ?? []).map(blob => blob.diffId)
   const descriptors: Descriptor[] = [...(base?.descriptors ?? [])]
@@ -62,8 +62,9 @@ export async function exportImage(context: ExportContext, options: ExportOptions
       size: tar.content,
     })
   }
-  const created = epoch === undefined ? now : new Date(epoch * 1000).toISOString().replace('.000Z', 'Z')
-  const history = fitHistory(config, diffIds.length)
+  const times = root.layers.map(id => context.records.get(id)?.createdAt ?? Date.now())
+  const history = dateHistory(fitHistory(config, diffIds.length), times, config.created, epoch)
+  const created = history.at(-1)?.created ?? config.created ?? new Date(0).toISOString()
   const final: ImageConfig = {
     ...cleanConfig(config),
     created,
@@ -162,6 +163,33 @@ async function layerBlob(
     fs.rmSync(file, { force: true })
     throw error
   }
+}
+
+/**
+ * When each entry was made: with its layer, or with the one before it. So an image that comes from the cache is the same image.
+ * `times` are those of the last layers, in milliseconds since 1970.
+ */
+function dateHistory(
+  history: NonNullable<ImageConfig['history']>,
+  times: number[],
+  before: string | undefined,
+  epoch: number | undefined,
+): NonNullable<ImageConfig['history']> {
+  const text = (time: number) =>
+    new Date(epoch === undefined ? time : Math.min(time, epoch * 1000)).toISOString()
+  let left = history.filter(entry => !entry.empty_layer && entry.created === undefined).length
+  let last = before ?? (times[0] === undefined ? undefined : text(times[0]))
+  return history.map(entry => {
+    if (entry.created !== undefined) {
+      last = entry.created
+      return entry
+    }
+    if (!entry.empty_layer) {
+      const time = times[times.length - left--]
+      if (time !== undefined) last = text(time)
+    }
+    return last === undefined ? entry : { created: last, ...entry }
+  })
 }
 
 /** Every layer has a history entry: an image from elsewhere may have none. */

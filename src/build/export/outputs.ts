@@ -63,7 +63,6 @@ async function makeImages(
   context: OutputContext,
   lease: { add(digest: Digest): void; release(): void },
 ): Promise<Image[]> {
-  const now = new Date().toISOString()
   const images: Image[] = []
   for (const { converted, root } of context.solved) {
     images.push(
@@ -72,7 +71,6 @@ async function makeImages(
         config: converted.config,
         lease,
         signal: context.signal,
-        now,
         ...(context.epoch !== undefined && { epoch: context.epoch }),
       }),
     )

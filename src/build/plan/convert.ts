@@ -49,10 +49,6 @@ export interface ConvertOptions {
   cgroupParent?: string
   hostname?: string
   limits?: ExecLimits
-  /** Seconds since 1970 (`SOURCE_DATE_EPOCH`). */
-  epoch?: number
-  /** RFC 3339, what `created` says. */
-  now: string
   resolveImage(ref: string, platform: Platform): Promise<ResolvedImage>
   onWarning?: (message: string, range: { start: number; end: number }) => void
 }

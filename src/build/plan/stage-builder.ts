@@ -260,12 +260,10 @@ export class StageBuilder {
 
   // ---- history ----
 
-  /** `layer`: the instruction has a layer of its own. */
+  /** `layer`: the instruction has a layer of its own. When it was made is only known when it is there. */
   record(createdBy: string, layer = false): void {
-    const { epoch, now } = this.options
     const history = (this.image.history ??= [])
     history.push({
-      created: epoch === undefined ? now : new Date(epoch * 1000).toISOString().replace('.000Z', 'Z'),
       created_by: createdBy,
       comment: HISTORY_COMMENT,
       ...(this.image.author && { author: this.image.author }),

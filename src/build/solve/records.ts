@@ -85,6 +85,16 @@ export class Records {
     return [...this.#byId.values()]
   }
 
+  /** By its id, which is its own layer's too. */
+  get(id: string): CacheRecord | undefined {
+    return this.#byId.get(id)
+  }
+
+  /** Forget those whose files went with an image that they were shared with. */
+  sweep(): void {
+    for (const record of this.all()) if (!record.layers.every(this.#exists)) this.forget(record)
+  }
+
   /** Not one whose files went with an image that they were shared with. */
   find(key: string): CacheRecord | undefined {
     const record = this.#byKey.get(key)

@@ -1,7 +1,8 @@
-/** The builder of each engine, opened when it is first asked for. */
+/** The builder of each engine, opened when it is first asked for: `builderOf(engine).build({ context: { kind: 'folder', path } })`. */
 import * as path from 'node:path'
-import { Builder, RuntimeExecutor } from '../build/index.ts'
 import type { Engine } from '../engine/engine.ts'
+import { Builder } from './builder.ts'
+import { RuntimeExecutor } from './solve/runtime-executor.ts'
 
 const builders = new WeakMap<Engine, Builder>()
 
