@@ -1,11 +1,8 @@
-// The init stage: what the new process does to itself before it becomes the container's program.
-// Paths of the container are only ever resolved inside its root, by openat2(2).
-#include "shim.h"
+// The init stage: what the new process does to itself before it becomes the container's program. Its root is root.c's.
+#include "init.h"
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/mount.h>
-#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
@@ -14,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -25,305 +20,6 @@
 #include <sys/vfs.h>
 
 #define DEVPTS_MAGIC 0x1cd1
-
-struct init {
-  struct process *process;
-  int sync;
-  int folder; // the shim's own
-  int root;   // the container's root; -1: not yet
-  int empty;  // an empty read-only tmpfs, for masks
-  mode_t umask;
-  char **argv, **env;
-  char *program;
-};
-
-// ---- paths in the root ----
-
-static int open_in_root(struct init *i, const char *path, int flags) {
-  while (*path == '/') path++;
-  struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-  return (int)syscall(SYS_openat2, i->root, *path ? path : ".", &how, sizeof how);
-}
-
-// The folder that holds `path`, with the folders above it made; *name is its last part.
-static int open_parent(struct init *i, const char *path, const char **name) {
-  char prefix[4096];
-  while (*path == '/') path++;
-  size_t length = strlen(path);
-  while (length > 0 && path[length - 1] == '/') length--;
-  if (length >= sizeof prefix) return errno = ENAMETOOLONG, -1;
-  memcpy(prefix, path, length);
-  prefix[length] = 0;
-  char *slash = strrchr(prefix, '/');
-  *name = slash ? path + (slash + 1 - prefix) : path;
-  if (slash) *slash = 0;
-  int fd = open_in_root(i, slash ? prefix : "/", O_PATH | O_DIRECTORY);
-  if (fd >= 0 || errno != ENOENT) return fd;
-  // Make what is missing, from the top.
-  int parent = open_in_root(i, "/", O_PATH | O_DIRECTORY);
-  for (char *at = prefix; parent >= 0 && at;) {
-    char *end = strchr(at, '/');
-    if (end) *end = 0;
-    int next = open_in_root(i, prefix, O_PATH | O_DIRECTORY);
-    if (next < 0 && errno == ENOENT && (mkdirat(parent, at, 0755) == 0 || errno == EEXIST)) next = open_in_root(i, prefix, O_PATH | O_DIRECTORY);
-    int error = errno;
-    close(parent);
-    errno = error;
-    parent = next;
-    if (end) *end = '/';
-    at = end ? end + 1 : NULL;
-  }
-  return parent;
-}
-
-enum { CREATE_NOTHING, CREATE_FOLDER, CREATE_FILE, CREATE_AS_SOURCE };
-
-// O_PATH fd of a mount's target.
-static int open_target(struct init *i, const char *path, uint32_t create) {
-  int fd = open_in_root(i, path, O_PATH);
-  if (fd >= 0 || errno != ENOENT || create == CREATE_NOTHING) return fd;
-  const char *name;
-  int parent = open_parent(i, path, &name);
-  if (parent < 0) return -1;
-  char copy[256];
-  snprintf(copy, sizeof copy, "%.*s", (int)strcspn(name, "/"), name);
-  int made = create == CREATE_FOLDER ? mkdirat(parent, copy, 0755) : openat(parent, copy, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
-  int error = errno;
-  close(parent);
-  if (made < 0 && error != EEXIST) return errno = error, -1;
-  if (create != CREATE_FOLDER && made >= 0) close(made);
-  return open_in_root(i, path, O_PATH);
-}
-
-// ---- mounts ----
-
-static int set_attributes(int fd, uint64_t set, uint64_t clear, uint64_t propagation, bool deep, int userns) {
-  if (!set && !clear && !propagation) return 0;
-  struct mount_attr attributes = {set, clear, propagation, userns < 0 ? 0 : (uint64_t)userns};
-  return (int)syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (deep ? AT_RECURSIVE : 0), &attributes, sizeof attributes);
-}
-
-// Move a detached mount to its place; closes it.
-static int attach(struct init *i, int mount, const char *target, uint32_t create) {
-  if (mount < 0) return -1;
-  if (create == CREATE_AS_SOURCE) {
-    struct stat st;
-    if (fstat(mount, &st) < 0) return -1;
-    create = S_ISDIR(st.st_mode) ? CREATE_FOLDER : CREATE_FILE;
-  }
-  int place = open_target(i, target, create);
-  if (place < 0) return -1;
-  int result = (int)syscall(SYS_move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-  int error = errno;
-  close(place);
-  close(mount);
-  errno = error;
-  return result;
-}
-
-static int copy_tree(int dirfd, const char *path, bool recursive) {
-  return (int)syscall(SYS_open_tree, dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0) | (*path ? 0 : AT_EMPTY_PATH));
-}
-
-// A new file system, detached. The kernel's own words go into the failure.
-static int make_fs(const char *type, char **options, uint64_t attributes, struct failure *failure) {
-  int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC), result = 0;
-  if (fs < 0) return -1;
-  for (; *options && result == 0; options++) {
-    char key[64];
-    size_t length = strcspn(*options, "=");
-    snprintf(key, sizeof key, "%.*s", (int)length, *options);
-    const char *value = (*options)[length] ? *options + length + 1 : NULL;
-    char link[32];
-    int file = -1;
-    if (value && strlen(value) > 255) { // fsconfig's limit for text
-      file = open(value, O_PATH | O_CLOEXEC);
-      snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-      value = link;
-    }
-    result = (int)syscall(SYS_fsconfig, fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key, value, 0);
-    if (file >= 0) close(file);
-  }
-  if (result == 0) result = (int)syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
-  if (result == 0) result = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, (unsigned)attributes);
-  int error = errno;
-  if (result < 0) {
-    char said[256];
-    ssize_t length = read(fs, said, sizeof said - 1);
-    size_t used = strlen(failure->detail);
-    if (length > 0) snprintf(failure->detail + used, sizeof failure->detail - used, " (%.*s)", (int)strcspn(said, "\n") < length ? (int)strcspn(said, "\n") : (int)length, said);
-  }
-  close(fs);
-  errno = error;
-  return result;
-}
-
-// The root is attached over the shim's folder, in our own mount namespace only, until `pivot`.
-static int set_root(struct init *i, int mount) {
-  if (mount < 0) return -1;
-  i->root = mount;
-  return (int)syscall(SYS_move_mount, mount, "", i->folder, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-}
-
-static int op_mount_bind(struct init *i, struct reader *r, struct failure *failure) {
-  const char *source = get_string(r), *target = get_string(r);
-  bool recursive = get_u32(r);
-  uint64_t set = get_u64(r), clear = get_u64(r), propagation = get_u64(r);
-  uint32_t create = get_u32(r);
-  bool in_root = get_u32(r), deep = get_u32(r);
-  int userns = slot(get_u32(r)), mount;
-  detail(failure, source);
-  if (in_root) {
-    int fd = open_in_root(i, source, O_PATH);
-    if (fd < 0) return -1;
-    mount = copy_tree(fd, "", recursive);
-    close(fd);
-  } else {
-    mount = copy_tree(AT_FDCWD, source, recursive);
-  }
-  if (mount < 0) return -1;
-  detail(failure, target);
-  // A propagation always concerns what is below, too.
-  if (set_attributes(mount, set, clear, 0, deep, userns) < 0 || set_attributes(mount, 0, 0, propagation, recursive, -1) < 0) return -1;
-  return attach(i, mount, target, create);
-}
-
-static int op_mount_fd(struct init *i, struct reader *r, struct failure *failure) {
-  int mount = slot(get_u32(r));
-  detail(failure, get_string(r));
-  uint64_t set = get_u64(r), clear = get_u64(r), propagation = get_u64(r);
-  uint32_t create = get_u32(r);
-  bool deep = get_u32(r);
-  if (set_attributes(mount, set, clear, 0, deep, -1) < 0 || set_attributes(mount, 0, 0, propagation, true, -1) < 0) return -1;
-  return attach(i, mount, failure->detail, create);
-}
-
-static int op_remount(struct init *i, struct reader *r, struct failure *failure) {
-  const char *target = get_string(r);
-  detail(failure, target);
-  uint64_t set = get_u64(r), clear = get_u64(r);
-  bool deep = get_u32(r);
-  uint64_t propagation = get_u64(r);
-  int fd = open_in_root(i, target, O_PATH);
-  if (fd < 0) return -1;
-  int result = set_attributes(fd, set, clear, propagation, deep, -1), error = errno;
-  close(fd);
-  errno = error;
-  return result;
-}
-
-// Put `mount` over an open place of the root; closes both.
-static int cover(int mount, int place) {
-  int result = mount < 0 ? -1 : (int)syscall(SYS_move_mount, mount, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-  int error = errno;
-  if (mount >= 0) close(mount);
-  close(place);
-  errno = error;
-  return result;
-}
-
-static int op_mask(struct init *i, const char *path, struct failure *failure) {
-  int place = open_in_root(i, path, O_PATH), mount;
-  struct stat st;
-  if (place < 0) return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
-  if (fstat(place, &st) < 0) return -1;
-  if (S_ISDIR(st.st_mode)) {
-    char *none[] = {"size=0", "nr_inodes=1", NULL};
-    // The first is used itself, since a mount that is nowhere attached can be copied only since Linux 6.15.
-    bool first = i->empty < 0;
-    if (first) i->empty = make_fs("tmpfs", none, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, failure);
-    mount = i->empty < 0 ? -1 : first ? fcntl(i->empty, F_DUPFD_CLOEXEC, 3) : copy_tree(i->empty, "", false);
-  } else {
-    // The host's own /dev/null, and proof that it is: nothing of the container can stand in for it.
-    int null = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
-    if (null < 0 || fstat(null, &st) < 0) return -1;
-    if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) return errno = ENODEV, -1;
-    mount = copy_tree(null, "", false);
-    close(null);
-  }
-  return cover(mount, place);
-}
-
-static int op_readonly(struct init *i, const char *path) {
-  int place = open_in_root(i, path, O_PATH);
-  if (place < 0) return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
-  int mount = copy_tree(place, "", true);
-  if (mount >= 0 && set_attributes(mount, MOUNT_ATTR_RDONLY, 0, 0, true, -1) < 0) close(mount), mount = -1;
-  return cover(mount, place);
-}
-
-static int op_mknod(struct init *i, struct reader *r, struct failure *failure) {
-  const char *path = get_string(r), *name;
-  detail(failure, path);
-  mode_t mode = get_u32(r);
-  uint32_t major_number = get_u32(r), minor_number = get_u32(r), uid = get_u32(r), gid = get_u32(r);
-  dev_t device = makedev(major_number, minor_number);
-  int parent = open_parent(i, path, &name), result = 0;
-  if (parent < 0) return -1;
-  if (mknodat(parent, name, mode, device) < 0) {
-    struct stat st;
-    result = errno == EEXIST && fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && ((st.st_mode ^ mode) & S_IFMT) == 0 && st.st_rdev == device ? 0 : -1;
-  } else if ((uid || gid) && fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0) {
-    result = -1;
-  }
-  int error = errno;
-  close(parent);
-  errno = error;
-  return result;
-}
-
-static int op_symlink(struct init *i, const char *target, const char *path) {
-  const char *name;
-  int parent = open_parent(i, path, &name);
-  if (parent < 0) return -1;
-  int result = symlinkat(target, parent, name) < 0 && errno != EEXIST ? -1 : 0, error = errno;
-  close(parent);
-  errno = error;
-  return result;
-}
-
-static int op_make_folder(struct init *i, const char *path, mode_t mode, uint32_t uid, uint32_t gid) {
-  int fd = open_in_root(i, path, O_PATH | O_DIRECTORY);
-  if (fd >= 0) return close(fd);
-  const char *name;
-  int parent = open_parent(i, path, &name);
-  if (parent < 0) return -1;
-  char copy[256];
-  snprintf(copy, sizeof copy, "%.*s", (int)strcspn(name, "/"), name);
-  int result = mkdirat(parent, copy, mode);
-  if (result == 0 && (uid || gid)) result = fchownat(parent, copy, uid, gid, AT_SYMLINK_NOFOLLOW);
-  int error = errno;
-  close(parent);
-  errno = error;
-  return result;
-}
-
-// Where nobody says otherwise, a tmpfs has the permissions of the folder that it covers: its options with `mode=` added.
-static char **tmpfs_options(struct init *i, char **options, const char *target) {
-  static char mode[16];
-  size_t count = 0;
-  for (; options[count]; count++) {
-    if (strncmp(options[count], "mode=", 5) == 0) return options;
-  }
-  struct stat st;
-  int fd = open_in_root(i, target, O_PATH | O_DIRECTORY);
-  bool known = fd >= 0 && fstat(fd, &st) == 0;
-  if (fd >= 0) close(fd);
-  if (!known) return options;
-  snprintf(mode, sizeof mode, "mode=%o", (unsigned)st.st_mode & 07777);
-  char **more = allocate((count + 2) * sizeof *more);
-  memcpy(more, options, count * sizeof *more);
-  more[count] = mode;
-  more[count + 1] = NULL;
-  return more;
-}
-
-static int op_pivot(struct init *i) {
-  if (fchdir(i->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0) return -1;
-  // The old root now lies on top of the new one: take it away.
-  if (umount2(".", MNT_DETACH) < 0) return -1;
-  return chdir("/");
-}
 
 // ---- talking to the shim ----
 
@@ -396,10 +92,7 @@ static int op_interface_up(const char *name) {
   strncpy(request.ifr_name, name, sizeof request.ifr_name - 1);
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
-  int result = ioctl(fd, SIOCSIFFLAGS, &request), error = errno;
-  close(fd);
-  errno = error;
-  return result;
+  return closing(fd, ioctl(fd, SIOCSIFFLAGS, &request));
 }
 
 static int op_bounding(uint64_t keep) {
@@ -529,7 +222,6 @@ static int init_step(void *data, struct op *op, struct failure *failure) {
   struct init *i = data;
   struct reader *r = &op->fields;
   const char *text;
-  uint64_t flags;
   uint32_t number;
   switch (op->code) {
   case OP_MKDIR:
@@ -546,58 +238,8 @@ static int init_step(void *data, struct op *op, struct failure *failure) {
   case OP_INTERFACE_UP:
     detail(failure, text = get_string(r));
     return op_interface_up(text);
-  case OP_PROPAGATION:
-    detail(failure, text = get_string(r));
-    return mount(NULL, text, NULL, get_u64(r), NULL);
-  case OP_ROOT_FS: {
-    detail(failure, text = get_string(r));
-    char **options = get_strings(r);
-    return set_root(i, make_fs(text, options, get_u64(r), failure));
-  }
-  case OP_ROOT_FD:
-    return set_root(i, slot(get_u32(r)));
-  case OP_ROOT_BIND:
-    detail(failure, text = get_string(r));
-    return set_root(i, copy_tree(AT_FDCWD, text, get_u32(r)));
-  case OP_MOUNT_FS: {
-    const char *type = get_string(r);
-    detail(failure, text = get_string(r));
-    char **options = get_strings(r);
-    flags = get_u64(r), number = get_u32(r);
-    if (strcmp(type, "tmpfs") == 0) options = tmpfs_options(i, options, text);
-    int fd = make_fs(type, options, flags, failure);
-    if (fd < 0 || set_attributes(fd, 0, 0, get_u64(r), false, -1) < 0) return -1;
-    return attach(i, fd, text, number);
-  }
-  case OP_MOUNT_BIND:
-    return op_mount_bind(i, r, failure);
-  case OP_MOUNT_FD:
-    return op_mount_fd(i, r, failure);
-  case OP_REMOUNT:
-    return op_remount(i, r, failure);
-  case OP_MASK:
-    detail(failure, text = get_string(r));
-    return op_mask(i, text, failure);
-  case OP_READONLY:
-    detail(failure, text = get_string(r));
-    return op_readonly(i, text);
-  case OP_MKNOD:
-    return op_mknod(i, r, failure);
-  case OP_SYMLINK: {
-    const char *target = get_string(r);
-    detail(failure, text = get_string(r));
-    return op_symlink(i, target, text);
-  }
-  case OP_MAKE_FOLDER: {
-    detail(failure, text = get_string(r));
-    mode_t mode = get_u32(r);
-    uint32_t uid = get_u32(r), gid = get_u32(r);
-    return op_make_folder(i, text, mode, uid, gid);
-  }
   case OP_CONSOLE:
     return op_console(i, r);
-  case OP_PIVOT:
-    return op_pivot(i);
   case OP_HOSTNAME:
     detail(failure, text = get_string(r));
     return sethostname(text, strlen(text));
@@ -633,8 +275,6 @@ static int init_step(void *data, struct op *op, struct failure *failure) {
     return op_capabilities(r);
   case OP_PARENT_DEATH:
     return prctl(PR_SET_PDEATHSIG, (unsigned long)get_u32(r), 0, 0, 0);
-  case OP_PERSONALITY:
-    return personality(get_u32(r)) < 0 ? -1 : 0;
   case OP_READY:
     return op_ready(i);
   case OP_EXEC:
@@ -642,8 +282,7 @@ static int init_step(void *data, struct op *op, struct failure *failure) {
     detail(failure, i->argv[0]);
     return execve(i->program, i->argv, i->env);
   }
-  errno = ENOSYS;
-  return -1;
+  return root_step(i, op, failure);
 }
 
 void init_stage(struct process *p, int sync) {

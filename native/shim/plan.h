@@ -57,7 +57,6 @@ enum op_code {
   OP_SECCOMP = 70,
   OP_CAPABILITIES = 71,
   OP_PARENT_DEATH = 72,
-  OP_PERSONALITY = 73,
   OP_READY = 74,
   OP_EXEC = 75,
 };

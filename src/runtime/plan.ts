@@ -107,10 +107,9 @@ const operations = {
       attributes: 'flags?',
       create: 'u32?',
       propagation: 'flags?',
-      copyUp: 'bool?',
     },
   ],
-  /** Bind a path of the host (or, `inRoot`, of the root) into the root. create: 1 makes a missing target as folder, 2 as file, 3 as the source is. */
+  /** Bind a path of the host into the root. create: 1 makes a missing target as folder, 2 as file, 3 as the source is. */
   mountBind: [
     45,
     {
@@ -121,10 +120,8 @@ const operations = {
       clear: 'flags?',
       propagation: 'flags?',
       create: 'u32?',
-      inRoot: 'bool?',
       /** The attributes also for what is mounted below. */
       deep: 'bool?',
-      idmap: 'slot?',
     },
   ],
   /** Move a detached mount into the root; create as for `mountBind`. */
@@ -181,7 +178,6 @@ const operations = {
   capabilities: [71, { effective: 'flags', permitted: 'flags', inheritable: 'flags', ambient: 'flags' }],
   /** The signal that this process gets when the shim dies. After `user` and `capabilities`, which clear it. */
   parentDeath: [72, { signal: 'u32' }],
-  personality: [73, { persona: 'u32' }],
   /** Close what is not stdin, stdout, stderr; report; wait for start. */
   ready: [74, {}],
   exec: [75, {}],
