@@ -9,6 +9,7 @@ import type { EngineContext } from './context.ts'
 import { Control, type StopOptions } from './control.ts'
 import { createContainer } from './create.ts'
 import { inspectContainer } from './inspect.ts'
+import { removeLink } from './links.ts'
 import { type ListOptions, listContainers } from './list.ts'
 import { readLogs } from './logs.ts'
 import { type RemoveOptions, Remover } from './remove.ts'
@@ -112,6 +113,11 @@ export class Containers {
 
   async remove(ref: string, options: RemoveOptions = {}): Promise<void> {
     await this.remover.remove(this.#get(ref), ref, options)
+  }
+
+  /** Only the link `path` (`parent/alias`), not the container. */
+  async removeLink(path: string): Promise<void> {
+    removeLink(this.#context, path)
   }
 
   list(options: ListOptions = {}): Promise<ContainerSummary[]> {

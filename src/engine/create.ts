@@ -7,6 +7,7 @@ import { familiar, parseReference, withDefaultTag } from '../image/reference.ts'
 import { cgroupSupport, detectCgroups } from '../runtime/cgroup/index.ts'
 import { nowText } from './clock.ts'
 import type { EngineContext } from './context.ts'
+import { resolveLinks } from './links.ts'
 import { commandOf, mergeConfig } from './merge.ts'
 import { resolveMounts } from './mounts.ts'
 import { generateName, isValidName } from './names.ts'
@@ -43,6 +44,7 @@ export async function createContainer(context: EngineContext, spec: ContainerSpe
   try {
     applyHostDefaults(context, host)
     resolveReferences(context, host)
+    if (host.links) host.links = resolveLinks(context, host.links)
     config.hostname ||= defaultHostname(context, host, id)
     const record: ContainerRecord = {
       version: 1,
@@ -61,7 +63,7 @@ export async function createContainer(context: EngineContext, spec: ContainerSpe
       },
       driver: context.snapshots.driver,
       mounts: [],
-      networks: spec.networks ?? {},
+      networks: spec.networks ?? (host.networkMode === 'none' ? { none: {} } : {}),
       state: { ...initialState },
       path,
       args,

@@ -1,6 +1,7 @@
 /** `docker inspect` of a container. */
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
+import { describeLinks } from './links.ts'
 import { networkContainer } from './network-request.ts'
 import { pathsOf } from './paths.ts'
 import type { ContainerDetails, EndpointDetails, NetworkDetails } from './results.ts'
@@ -29,8 +30,9 @@ export async function inspectContainer(
     : undefined
   const paths = pathsOf(context, donor?.id ?? record.id)
   const descriptor = context.images.get(record.imageId)?.image.descriptor
+  const links = describeLinks(context, record)
   return {
-    record,
+    record: record.host.links ? { ...record, host: { ...record.host, links } } : record,
     resolvConfPath: paths.resolvConf,
     hostnamePath: paths.hostname,
     hostsPath: paths.hosts,

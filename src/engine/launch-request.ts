@@ -113,6 +113,7 @@ export function networkDonor({ store }: EngineContext, host: HostSpec): Containe
   const ref = mode.slice('container:'.length)
   const target = store.find(ref)
   if (!target) throw notFound(`joining network namespace of container: No such container: ${ref}`)
+  if (target.record.host === host) throw conflict('cannot join own network namespace')
   if (!target.task) {
     throw conflict(
       `cannot join network namespace of a non running container: container ${target.name} is ${

@@ -1,7 +1,7 @@
 /** What the networks have to know of a container, made from its record. */
-import { invalid } from '../errors.ts'
 import type { LinkTarget, NetworkContainer } from '../network/types.ts'
 import type { EngineContext } from './context.ts'
+import { parseLink } from './links.ts'
 import type { ContainerRecord } from './types.ts'
 
 export function networkContainer(
@@ -27,17 +27,17 @@ export function networkContainer(
   }
 }
 
-/** `name:alias`. Raises invalid for a container that is not there. */
+/** What `links` lead to. A container that was removed since takes its links along. */
 function linkTargets({ store }: Pick<EngineContext, 'store'>, links: readonly string[]): LinkTarget[] {
-  return links.map(link => {
-    const [ref = '', alias] = link.split(':')
+  return links.flatMap(link => {
+    const { ref, alias } = parseLink(link)
     const target = store.find(ref)
-    if (!target) throw invalid(`could not get container for ${ref}: No such container: ${ref}`)
+    if (!target) return []
     const { record } = target
     return {
       id: record.id,
       name: record.name,
-      alias: (alias || ref).replace(/^.*\//, ''),
+      alias,
       hostname: record.config.hostname ?? '',
       env: record.config.env ?? [],
       exposedPorts: record.config.exposedPorts ?? [],

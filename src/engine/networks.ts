@@ -1,6 +1,6 @@
 /** Networks, as clients of the engine see them: what {@link file://../network/networks.ts} does, and what a container keeps of it. */
 
-import { conflict } from '../errors.ts'
+import { conflict, notFound } from '../errors.ts'
 import type { NetworkInfo, NetworkSpec } from '../network/types.ts'
 import type { EngineContext } from './context.ts'
 import { networkContainer } from './network-request.ts'
@@ -65,6 +65,10 @@ export class EngineNetworks {
 
   async disconnect(ref: string, containerRef: string, force = false): Promise<void> {
     const { store, locks, networks } = this.#context
+    if (force && !store.find(containerRef)) {
+      networks.inspect(ref)
+      throw notFound(`endpoint ${containerRef} not found`)
+    }
     const container = store.get(containerRef)
     await locks.run(container.id, async () => {
       const { record } = container

@@ -11,8 +11,6 @@ export interface RemoveOptions {
   force?: boolean
   /** Anonymous volumes too. */
   volumes?: boolean
-  /** Remove the link `ref` (`/name/alias`), not the container. */
-  link?: boolean
 }
 
 export class Remover {
@@ -26,7 +24,6 @@ export class Remover {
 
   /** `ref` is what the caller called it. */
   async remove(container: Container, ref: string, options: RemoveOptions = {}): Promise<void> {
-    if (options.link) throw notFound(`Could not get parent container for link ${ref}`)
     try {
       if (options.force && container.isAlive) await this.#control.kill(container, ref)
       await this.#context.locks.run(container.id, () => this.#remove(container, options))

@@ -17,6 +17,7 @@ import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { containerLaunchFailure } from './launch-errors.ts'
 import { mountFolder, networkDonor, runtimeRequest } from './launch-request.ts'
+import { checkLinks } from './links.ts'
 import { logAttributes } from './log-attributes.ts'
 import { logLimits } from './log-config.ts'
 import { networkContainer } from './network-request.ts'
@@ -122,6 +123,7 @@ export class Runner {
     }
     await this.#mountImages(container)
     if (record.host.ipcMode === 'shareable') this.#makeSharedMemory(container)
+    checkLinks(context, record)
     const donor = networkDonor(context, record.host)
     const sandbox = donor ? undefined : await context.networks.attach(networkContainer(context, record))
     if (sandbox) {

@@ -103,7 +103,11 @@ function checkHost(host: HostSpec, runtimes: readonly string[]): string[] {
     throw invalid(`could not select device driver ${JSON.stringify(driver)} with capabilities: [${text}]`)
   }
   checkLogConfig(host.logConfig)
-  return checkResources(host)
+  const warnings = checkResources(host)
+  if (host.networkMode === 'host' && Object.keys(host.portBindings ?? {}).length > 0) {
+    warnings.unshift('Published ports are discarded when using host network mode')
+  }
+  return warnings
 }
 
 export function checkRestartPolicy({ restartPolicy, autoRemove }: HostSpec): void {

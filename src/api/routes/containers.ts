@@ -146,11 +146,11 @@ export const containerRoutes = [
 
   del('/containers/{id...}', async (call, engine) => {
     const { query } = call
-    await engine.containers.remove(call.params['id']!, {
-      force: query.flag('force'),
-      volumes: query.flag('v'),
-      link: query.flag('link'),
-    })
+    if (query.flag('link')) await engine.containers.removeLink(call.params['id']!)
+    else {
+      const options = { force: query.flag('force'), volumes: query.flag('v') }
+      await engine.containers.remove(call.params['id']!, options)
+    }
     call.empty(204)
   }),
 
