@@ -72,7 +72,12 @@ export class Catalog {
         const net = parseCidr(config.subnet ?? '')
         if (!net) throw invalid(`invalid subnet ${config.subnet ?? ''}: invalid CIDR block notation`)
         this.#space.take(net)
-        subnets.push(new Subnet(net, config, options))
+        try {
+          subnets.push(new Subnet(net, config, options))
+        } catch (error) {
+          this.#space.release(net)
+          throw error
+        }
       }
       const covered = (family: Family) => subnets.some(subnet => subnet.net.family === family)
       const routed = this.#routed().filter(net => net !== undefined)

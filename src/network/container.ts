@@ -8,7 +8,7 @@ import { allocateAddress, homeOf, type Network } from './catalog.ts'
 import type { Driver } from './drivers/driver.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { Upstream } from './files.ts'
-import { type Cidr, cidr, type Family, type Ip } from './ip.ts'
+import { type Cidr, cidr, type Family, type Ip, parseIp } from './ip.ts'
 import type { Namespace } from './namespace.ts'
 import { addRoute, deleteRoute } from './netlink/route.ts'
 import type { Publication } from './publisher.ts'
@@ -73,6 +73,7 @@ export class ContainerNetwork {
         interfaceName: endpoint.interfaceName,
         ipv4: endpoint.ipv4,
         ipv6: endpoint.ipv6,
+        linkLocal: (spec.linkLocalIps ?? []).map(linkLocal),
         mac: spec.macAddress,
         driverOpts: spec.driverOpts ?? {},
       })
@@ -183,6 +184,13 @@ export class ContainerNetwork {
 function byPriority(a: Member, b: Member): number {
   const priority = (member: Member) => member.endpoint.spec.gatewayPriority ?? 0
   return priority(b) - priority(a) || (a.network.record.name < b.network.record.name ? -1 : 1)
+}
+
+/** With the prefix that link-local addresses have: 169.254.0.0/16, fe80::/64. */
+function linkLocal(text: string): Cidr {
+  const ip = parseIp(text)
+  if (!ip) throw invalid(`invalid link-local IP address: ${text}`)
+  return cidr(ip, ip.family === 4 ? 16 : 64)
 }
 
 const ipOf = (net: Cidr): Ip => ({ family: net.family, value: net.address })

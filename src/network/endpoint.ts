@@ -2,7 +2,7 @@
 import { invalid } from '../errors.ts'
 import { listed } from './define.ts'
 import { type Cidr, contains, formatIp, parseCidr, parseIp } from './ip.ts'
-import { isUserDefined, type NetworkRecord } from './record.ts'
+import { isUserDefined, type NetworkRecord, wayOut } from './record.ts'
 import type { EndpointDetails, EndpointSpec, NetworkContainer } from './types.ts'
 
 /** A live endpoint. */
@@ -48,7 +48,7 @@ export function checkEndpoint(network: NetworkRecord, spec: EndpointSpec, title:
       complaints.push(
         'user specified IP address is supported only when connecting to networks with user configured subnets',
       )
-    } else if (ip?.family === family && !subnets.some(subnet => contains(subnet, ip))) {
+    } else if (ip?.family !== family || !subnets.some(subnet => contains(subnet, ip))) {
       complaints.push(`no configured subnet or ip-range contain the IP address ${text}`)
     }
   }
@@ -91,8 +91,7 @@ export function describeEndpoint(
     dnsNames: network && isUserDefined(network) ? dnsNames(container, spec) : null,
   }
   if (!endpoint || !network) return base
-  const gateway = (family: 4 | 6) =>
-    network.subnets.find(subnet => parseCidr(subnet.subnet)?.family === family)?.gateway ?? ''
+  const gateway = (family: 4 | 6) => wayOut(network, family) ?? ''
   return {
     ...base,
     endpointId: endpoint.id,

@@ -107,11 +107,14 @@ export class Subnet {
       this.#used.add(net.base)
       if (net.family === 4) this.#used.add(last(net))
     }
-    for (const text of Object.values(config.auxiliaryAddresses ?? {})) {
+    const named = config.gateway === undefined ? undefined : parseIp(config.gateway.split('/')[0]!)
+    for (const [name, text] of Object.entries(config.auxiliaryAddresses ?? {})) {
       const ip = parseIp(text)
+      if (ip && ip.value === named?.value) {
+        throw forbidden(`failed to allocate secondary ip address (${name}:${text}): Address already in use`)
+      }
       if (ip) this.#used.add(ip.value)
     }
-    const named = config.gateway === undefined ? undefined : parseIp(config.gateway.split('/')[0]!)
     this.gateway = named ?? (options.gateway ? this.#firstFree() : undefined)
     if (this.gateway) this.#used.add(this.gateway.value)
   }

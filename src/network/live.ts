@@ -2,7 +2,7 @@
  * Everything that runs: the containers on their networks, with the rules, names, ports and files that follow from it. The
  * public face is {@link file://./networks.ts}; recovery is {@link file://./recover.ts}.
  */
-import { GantryError, internal, kindOf, messageOf } from '../errors.ts'
+import { forbidden, GantryError, internal, kindOf, messageOf } from '../errors.ts'
 import { type Logger, silent } from '../logger.ts'
 import { Catalog, type Network } from './catalog.ts'
 import { ContainerNetwork, type Member } from './container.ts'
@@ -13,7 +13,7 @@ import type { Driver } from './drivers/driver.ts'
 import { ParentDriver } from './drivers/parent.ts'
 import { hostDriver, nullDriver } from './drivers/plain.ts'
 import { addressOf, describeEndpoint } from './endpoint.ts'
-import { editHosts } from './files.ts'
+import { editHosts, replaceNamed } from './files.ts'
 import { HostNetwork } from './host.ts'
 import { tableName } from './identity.ts'
 import { NamespacePool } from './namespace.ts'
@@ -115,10 +115,11 @@ export class Live {
       version === 4
         ? ['net.ipv4.ip_forward']
         : ['net.ipv6.conf.all.forwarding', 'net.ipv6.conf.default.forwarding']
+    const before = this.host.forwardingInterfaces(version)
     const changed = names.map(name => this.host.setSysctl(name, '1'))
-    if (!changed[0] || this.rules.guard.has(version)) return
-    this.rules.guard.add(version)
-    this.store.saveGuard([...this.rules.guard])
+    if (!changed[0] || this.rules.guards.has(version)) return
+    this.rules.guards.set(version, before)
+    this.store.saveGuards(this.rules.guards)
     this.rules.rebuild()
   }
 
@@ -135,6 +136,9 @@ export class Live {
   #attach(container: NetworkContainer): Sandbox {
     if (this.containers.has(container.id)) throw internal(`container ${container.id} has a network already`)
     const networks = this.wanted(container).map(({ ref, spec }) => ({ network: this.#find(ref), spec }))
+    if (networks.some(({ network }) => network.record.configOnly)) {
+      throw forbidden('cannot create endpoint on configuration-only network')
+    }
     const onHost = networks.some(({ network }) => network.record.driver === 'host')
     const live = new ContainerNetwork(container, onHost ? undefined : this.pool.take())
     this.containers.set(container.id, live)
@@ -155,6 +159,7 @@ export class Live {
     }
     this.#forgetUdp(live.publications)
     for (const member of live.members) this.tell('connect', member, live)
+    this.#tellLinking(live)
     return this.sandbox(live)
   }
 
@@ -379,6 +384,18 @@ export class Live {
       hosts: current => editHosts(current, this.files.ownEntries(live), goneAddresses),
       resolvConf: current => (current === previous ? next : current),
     })
+  }
+
+  /** Containers that link to this one, which began anew, learn its address. */
+  #tellLinking(live: ContainerNetwork): void {
+    for (const other of this.containers.values()) {
+      if (!other.container.links?.some(({ id }) => id === live.container.id)) continue
+      const entries = this.files.linkEntries(other)
+      this.options.onFilesChanged?.(other.container.id, {
+        hosts: current => replaceNamed(current, entries),
+        resolvConf: current => current,
+      })
+    }
   }
 
   #forgetUdp(publications: ContainerNetwork['publications']): void {

@@ -11,7 +11,7 @@
  *
  * Errors are Docker's words in a GantryError. Each change of state is synchronous, so no two can meet half way.
  */
-import { conflict, forbidden, internal, invalid, messageOf } from '../errors.ts'
+import { conflict, forbidden, internal, invalid, messageOf, notFound } from '../errors.ts'
 import type { Network } from './catalog.ts'
 import { define } from './define.ts'
 import { bridgeOptions, bridgeRules } from './drivers/bridge.ts'
@@ -197,7 +197,9 @@ export class Networks {
         endpoints: this.#live.endpoints(live),
       }
     }
-    const endpoints = this.#live.wanted(container).map(({ ref, spec }) => {
+    // A container that left its last network is on none, and none is not shown.
+    const left = container.networkMode === 'none' && Object.keys(container.endpoints).length === 0
+    const endpoints = (left ? [] : this.#live.wanted(container)).map(({ ref, spec }) => {
       const record = this.#live.catalog.lookup(ref)?.record
       return [record?.name ?? ref, describeEndpoint(record, container, spec)] as const
     })
@@ -358,7 +360,9 @@ export class Networks {
   /** `--config-from`: options and subnets of a configuration network. */
   #copyConfiguration(record: NetworkRecord): void {
     const source = this.#live.catalog.lookup(record.configFrom)?.record
-    if (!source) throw internal(`could not find network ${record.configFrom}`)
+    if (!source) {
+      throw notFound(`configuration network ${JSON.stringify(record.configFrom)} does not exist`)
+    }
     if (!source.configOnly) {
       throw forbidden(`network ${record.configFrom} is not a configuration-only network`)
     }
