@@ -124,7 +124,7 @@ export const stringOrStrings: Codec<string[]> = {
   },
 }
 
-interface Field {
+export interface Field {
   wire: string
   name: string
   codec: Codec
