@@ -90,12 +90,17 @@ $b mount -t cgroup2 -o nsdelegate cgroup sys/fs/cgroup
 $b mkdir -p lib/modules
 $b ln -sfn ${modulesOf(kernel)} lib/modules/${kernel.release}
 $b ip link set lo up
-for m in ${modules.join(' ')}; do $b chroot /root modprobe $m || echo "no module $m"; done
-echo machine-started
-$b chroot /root /bin/sh /command
-echo "machine-ended $?"
-$b poweroff -f
+$b cp $b /second /root/
+exec $b switch_root /root /bin/sh /second
 `
+  // A chroot would not do: its processes may not make user namespaces, and setns(2) leads them out of it.
+  const second = `for m in ${modules.join(' ')}; do modprobe $m || echo "no module $m"; done
+echo machine-started
+/bin/sh /command
+echo "machine-ended $?"
+/busybox poweroff -f
+`
+  fs.writeFileSync(path.join(root, 'second'), second)
   fs.writeFileSync(path.join(root, 'init'), init, { mode: 0o755 })
   // The command is a file of the guest's own root, so that no quoting stands between.
   fs.writeFileSync(path.join(root, 'command'), command)
