@@ -30,12 +30,16 @@ export class ContainerFiles {
     const { container } = live
     const extra = extraHosts(container.extraHosts ?? [], this.#gateways())
     if (!live.namespace) return hostsFile(extra, hostsOfHost())
-    const linked = (container.links ?? []).flatMap((target): HostsEntry[] => {
+    return hostsFile([...extra, ...this.linkEntries(live), ...this.ownEntries(live)])
+  }
+
+  /** A line for each linked container that runs. */
+  linkEntries(live: ContainerNetwork): HostsEntry[] {
+    return (live.container.links ?? []).flatMap((target): HostsEntry[] => {
       const address = this.#addressOfLinked(target)
       const names = [...new Set([target.alias, target.hostname, target.name])]
       return address ? [{ address, names }] : []
     })
-    return hostsFile([...extra, ...linked, ...this.ownEntries(live)])
   }
 
   /** The container's own lines: one for each of its addresses. */

@@ -38,7 +38,9 @@ export function checkEndpoint(network: NetworkRecord, spec: EndpointSpec, title:
     if (text && parseIp(text)?.family !== family) complaints.push(`invalid ${label} address: ${text}`)
   }
   for (const text of spec.linkLocalIps ?? []) {
-    if (!parseIp(text)) complaints.push(`invalid link-local IP address: ${text}`)
+    const ip = parseIp(text)
+    if (!ip || !LINK_LOCAL.some(net => contains(net, ip)))
+      complaints.push(`invalid link-local IP address: ${text}`)
   }
   for (const [, family, text] of addresses) {
     if (!text) continue
@@ -65,6 +67,8 @@ export function dnsNames(container: NetworkContainer, spec: EndpointSpec): strin
   if (container.hostname && container.hostname !== short) names.push(container.hostname)
   return [...new Set(names)]
 }
+
+const LINK_LOCAL = ['169.254.0.0/16', 'fe80::/10'].map(text => parseCidr(text)!)
 
 const NOWHERE = {
   endpointId: '',

@@ -35,6 +35,19 @@ export function editHosts(current: string, own: readonly HostsEntry[], gone: rea
   )
 }
 
+/** Each entry takes the place of the line that has the same names. A person's lines stay. */
+export function replaceNamed(current: string, entries: readonly HostsEntry[]): string {
+  const byNames = new Map(entries.map(({ address, names }) => [names.join(' '), address]))
+  return current
+    .split('\n')
+    .map(line => {
+      const [, ...names] = line.split(/\s+/)
+      const address = byNames.get(names.join(' '))
+      return address === undefined ? line : `${address}\t${names.join(' ')}`
+    })
+    .join('\n')
+}
+
 /** What a container calls itself in its own hosts file. */
 export function ownNames(hostname: string, domainname: string | undefined): string[] {
   const [first = hostname] = hostname.split('.')

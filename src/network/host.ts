@@ -96,6 +96,24 @@ export class HostNetwork {
     }
   }
 
+  /** Interfaces that are set to forward packets, whatever the host as a whole does. */
+  forwardingInterfaces(version: 4 | 6): string[] {
+    const folder = `/proc/sys/net/ipv${version}/conf`
+    if (!fs.existsSync(folder)) return []
+    return fs
+      .readdirSync(folder)
+      .filter(name => name !== 'all' && name !== 'default')
+      .filter(name => this.sysctl(`net/ipv${version}/conf/${name}/forwarding`) === '1')
+  }
+
+  /** Chains that drop forwarded packets unless a rule of theirs lets them through. iptables' own (not nft's) are not seen. */
+  droppingForwards(): { table: string; chain: string }[] {
+    return this.#filter.dump(nft.listChains).flatMap(message => {
+      const chain = nft.readBaseChain(message)
+      return chain?.drops && chain.hook === nft.HOOKS.forward ? [chain] : []
+    })
+  }
+
   /** Answers whether it had to be changed. A setting that this kernel does not have stays so. */
   setSysctl(name: string, value: string): boolean {
     const now = this.sysctl(name)

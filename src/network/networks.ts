@@ -387,7 +387,10 @@ export class Networks {
     const { rules, drivers, catalog } = this.#live
     if (!record.configOnly) drivers.get(record.driver)?.remove(record)
     catalog.remove(network)
-    if (record.driver === 'bridge') rules.change(rules.set.removeBridge(bridgeRules(record)))
+    if (record.driver !== 'bridge' || record.configOnly) return
+    rules.change(rules.set.removeBridge(bridgeRules(record)))
+    const more = catalog.all().some(other => other.record.driver === 'bridge' && !other.record.configOnly)
+    if (!more) rules.rebuild()
   }
 
   #tell(action: 'create' | 'destroy', record: NetworkRecord): void {

@@ -101,7 +101,10 @@ function configured(
   fixedCidr: string | undefined,
   gateway: string | undefined,
 ): IpamConfig | undefined {
-  if (!bip && !fixedCidr) return undefined
+  if (!bip && !fixedCidr) {
+    if (gateway) throw invalid(`default gateway ${gateway} needs a subnet: set ${option} or fixed-cidr`)
+    return undefined
+  }
   const own = bip === undefined ? undefined : parseCidr(bip)
   if (bip && !own) throw invalid(`invalid ${option}: ${bip}: invalid CIDR address`)
   const range = fixedCidr === undefined ? undefined : parseCidr(fixedCidr)
@@ -115,10 +118,8 @@ function configured(
   const config: IpamConfig = { subnet: formatCidr(net) }
   if (own) config.gateway = formatIp({ family: own.family, value: own.address })
   if (range) config.ipRange = formatCidr(range)
-  if (hop && own) {
-    // Containers leave by another machine; the bridge keeps its own address out of reach of allocation.
-    config.auxiliaryAddresses = { DefaultGatewayIPv4: formatIp(hop) }
-  }
+  // Containers leave by another machine.
+  if (hop) config.auxiliaryAddresses = { [`DefaultGatewayIPv${hop.family}`]: formatIp(hop) }
   return config
 }
 

@@ -58,6 +58,12 @@ export const subnetOf = (
   return undefined
 }
 
+/** Where containers leave a bridge network: the machine that was named for it, or the bridge itself. */
+export function wayOut(record: NetworkRecord, family: 4 | 6): string | undefined {
+  const subnet = record.subnets.find(one => parseCidr(one.subnet)?.family === family)
+  return subnet?.auxiliaryAddresses?.[`DefaultGatewayIPv${family}`] ?? subnet?.gateway
+}
+
 /** Whether names are served on it: everything but Docker's own three. */
 export const isUserDefined = (record: NetworkRecord): boolean => !record.predefined
 

@@ -5,6 +5,7 @@ import { hasCode, messageOf } from '../errors.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from '../linux/index.ts'
 import { ContainerNetwork } from './container.ts'
 import { bridgeOptions } from './drivers/bridge.ts'
+import { guardTable } from './guard.ts'
 import { parseCidr } from './ip.ts'
 import type { Live } from './live.ts'
 import { Namespace } from './namespace.ts'
@@ -17,14 +18,25 @@ import type { StoredSandbox } from './sandbox-store.ts'
 import type { RunningContainer } from './types.ts'
 
 export function recover(live: Live, running: readonly RunningContainer[]): void {
+  for (const [version, forwarding] of live.store.loadGuards()) live.rules.guards.set(version, forwarding)
   if (live.config.ipForward ?? true) live.allowForwarding(4)
-  for (const version of live.store.loadGuard()) live.rules.guard.add(version)
   restoreNetworks(live)
   for (const one of running) restoreContainer(live, one)
   const alive = new Set(running.map(({ container }) => container.id))
   for (const id of live.store.containers()) if (!alive.has(id)) live.store.delete(id)
   removeStrays(live)
   live.rules.rebuild()
+  warnOfOthers(live)
+}
+
+/** What another program drops, no rule of ours can let through. */
+function warnOfOthers(live: Live): void {
+  for (const { table, chain } of live.host.droppingForwards()) {
+    live.logger.warn(
+      'another program drops forwarded packets by default: containers reach no other host, and are reached by none, unless its rules let them',
+      { table, chain },
+    )
+  }
 }
 
 /** User-defined networks first: their subnets are fixed, the default bridge's may give way. */
@@ -181,15 +193,15 @@ const WATCH_MS = 500
 export function watchRules(live: Live): () => void {
   const socket = new NetlinkSocket(NETLINK_NETFILTER)
   socket.subscribe(NFNLGRP_NFTABLES)
-  const { table, bridgeTable } = live.rules.set
+  const ours = [live.rules.set.table, live.rules.set.bridgeTable, guardTable]
   let lost = false
   const look = () => {
     try {
       for (let bytes = socket.recv(0); bytes; bytes = socket.recv(0)) {
         for (const message of decode(bytes)) {
           const change = readTableChange(message)
-          if (change?.table !== table.table) continue
-          if (change.family !== table.family && change.family !== bridgeTable.family) continue
+          if (!change || !ours.some(one => one.table === change.table && one.family === change.family))
+            continue
           lost = change.change === 'deleted'
         }
       }
@@ -199,6 +211,7 @@ export function watchRules(live: Live): () => void {
     }
     if (!lost) return
     lost = false
+    if (!live.rules.written) return
     attempt(
       () => live.rules.rebuild(),
       error => live.logger.error('packet rules could not be written', { error: messageOf(error) }),

@@ -23,8 +23,9 @@ export class Rules {
   readonly #host: HostNetwork
   readonly #logger: Logger
   readonly #state: () => RuleState
-  /** IP versions that the host forwards only because we made it. */
-  readonly guard = new Set<4 | 6>()
+  /** IP versions that the host forwards only because we made it, with the interfaces that did before. */
+  readonly guards = new Map<4 | 6, readonly string[]>()
+  #written = false
 
   /** `state` tells what has to be when all is written anew. */
   constructor(host: HostNetwork, table: string, logger: Logger, state: () => RuleState) {
@@ -37,17 +38,24 @@ export class Rules {
   /** Everything, in one transaction: nobody sees the host without rules. */
   rebuild(): void {
     const { bridges, ports, reflected, isolated, links, restricted } = this.#state()
-    this.#host.rules([
-      ...this.set.rebuild(bridges, ports, reflected, [...this.guard]),
-      ...(restricted ? this.set.rebuildBridgeTable(isolated, links) : []),
-    ])
+    this.#written = bridges.length > 0 || this.guards.size > 0
+    const requests = this.#written
+      ? this.set.rebuild(bridges, ports, reflected, this.guards)
+      : this.set.clear()
+    this.#host.rules([...requests, ...(restricted ? this.set.rebuildBridgeTable(isolated, links) : [])])
+  }
+
+  /** Whether there is anything to rule. */
+  get written(): boolean {
+    return this.#written
   }
 
   /** One change of a state that already says so. Where the tables are not as remembered, all is written anew. */
   change(requests: readonly Request[]): void {
     if (requests.length === 0) return
     try {
-      this.#host.rules(requests)
+      if (this.#written) this.#host.rules(requests)
+      else this.rebuild()
     } catch (error) {
       if (!hasCode(error, 'ENOENT', 'EEXIST')) throw error
       this.#logger.warn('packet rules were changed by someone else; writing them anew', {

@@ -13,6 +13,7 @@
  * table bridge gantry   where `icc` is off: ports of one bridge reach each other only along links
  * ```
  */
+import { guard, interfaceKey, shareBridge, shared, withdrawBridge } from './guard.ts'
 import { addressBytes } from './ip.ts'
 import type { Request } from './netlink/message.ts'
 import {
@@ -103,13 +104,6 @@ const loopback4 = (which: 'source' | 'destination'): Expression[] => [
 ]
 const rewritten = connectionIs(IPS_DST_NAT, 'status')
 
-/** An interface's name as a set holds it. */
-export function interfaceKey(name: string): Uint8Array {
-  const bytes = new Uint8Array(16)
-  bytes.set(Buffer.from(name).subarray(0, 15))
-  return bytes
-}
-
 const portBytes = (port: number): Uint8Array => Uint8Array.of(port >> 8, port & 0xff)
 
 export class Ruleset {
@@ -122,23 +116,30 @@ export class Ruleset {
     this.bridgeTable = { family: 'bridge', table: name }
   }
 
-  /** Replace the table, whatever it holds. `guard`: IP versions of which nothing is forwarded but from and to bridges. */
+  /** Replace the table, whatever it holds. `guards`: IP versions to guard, with the interfaces that forwarded before. */
   rebuild(
     bridges: BridgeRules[],
     ports: PortRule[],
     reflected: Iterable<string> = [],
-    guard: readonly (4 | 6)[] = [],
+    guards: ReadonlyMap<4 | 6, readonly string[]> = new Map(),
   ): Request[] {
     return [
       nft.addTable(this.table),
       nft.deleteTable(this.table),
       nft.addTable(this.table),
       ...this.#sets(),
-      ...this.#chains(guard),
+      ...this.#chains(),
+      ...shared,
       ...bridges.flatMap(bridge => this.addBridge(bridge)),
       ...this.addPorts(ports),
       ...this.addReflections(reflected),
+      ...[...guards].flatMap(([version, forwarding]) => guard(version, forwarding)),
     ]
+  }
+
+  /** For a host that has no network of ours. */
+  clear(): Request[] {
+    return [nft.addTable(this.table), nft.deleteTable(this.table)]
   }
 
   /** Only where some network has `icc` off: the hook costs every packet on every bridge. */
@@ -202,15 +203,19 @@ export class Ruleset {
   }
 
   addBridge(bridge: BridgeRules): Request[] {
-    return this.#bridgeElements(bridge).flatMap(([set, element]) =>
-      nft.addElements(this.table, set, [element]),
-    )
+    const elements = this.#bridgeElements(bridge)
+    return [
+      ...elements.flatMap(([set, element]) => nft.addElements(this.table, set, [element])),
+      ...shareBridge(bridge.name),
+    ]
   }
 
   removeBridge(bridge: BridgeRules): Request[] {
-    return this.#bridgeElements(bridge).flatMap(([set, element]) =>
-      nft.deleteElements(this.table, set, [element]),
-    )
+    const elements = this.#bridgeElements(bridge)
+    return [
+      ...elements.flatMap(([set, element]) => nft.deleteElements(this.table, set, [element])),
+      ...withdrawBridge(bridge.name),
+    ]
   }
 
   addPorts(ports: PortRule[]): Request[] {
@@ -276,7 +281,7 @@ export class Ruleset {
     return sets.map(set => nft.addSet(table, set))
   }
 
-  #chains(guard: readonly (4 | 6)[]): Request[] {
+  #chains(): Request[] {
     const { table } = this
     const rule = (chain: string, ...expressions: (Expression | Expression[])[]) =>
       nft.addRule(table, chain, ...expressions)
@@ -341,7 +346,6 @@ export class Ruleset {
       rule('forward', to('internal'), drop),
       rule('forward', to('bridges'), goto('inbound')),
       rule('forward', from('bridges'), accept),
-      ...guard.map(version => rule('forward', family(version), drop)),
 
       rule('inbound', connectionIs(ESTABLISHED_OR_RELATED, 'state'), accept),
       rule('inbound', rewritten, accept),

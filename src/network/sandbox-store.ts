@@ -77,13 +77,13 @@ export class SandboxStore {
     return fs.readdirSync(this.#folder).flatMap(name => /^(.+)\.json$/.exec(name)?.[1] ?? [])
   }
 
-  /** IP versions that forward only since this boot's first daemon; see the guard in the packet rules. */
-  loadGuard(): (4 | 6)[] {
-    return readJson<(4 | 6)[]>(path.join(this.#folder, 'guard')) ?? []
+  /** IP versions that forward only since this boot's first daemon; with the interfaces that did before. See {@link file://./guard.ts}. */
+  loadGuards(): [4 | 6, string[]][] {
+    return readJson<[4 | 6, string[]][]>(path.join(this.#folder, 'guards')) ?? []
   }
 
-  saveGuard(guard: readonly (4 | 6)[]): void {
-    writeJsonDurable(path.join(this.#folder, 'guard'), guard, { sync: false })
+  saveGuards(guards: ReadonlyMap<4 | 6, readonly string[]>): void {
+    writeJsonDurable(path.join(this.#folder, 'guards'), [...guards], { sync: false })
   }
 
   #file(containerId: string): string {

@@ -2,11 +2,11 @@
 import { randomBytes } from 'node:crypto'
 import { forbidden, invalid } from '../../errors.ts'
 import type { HostNetwork } from '../host.ts'
-import { type Cidr, type Family, formatIp, type Ip, parseCidr } from '../ip.ts'
+import { type Cidr, type Family, formatIp, type Ip, parseCidr, parseIp } from '../ip.ts'
 import type { Namespace } from '../namespace.ts'
 import { addAddress, deleteAddress } from '../netlink/address.ts'
 import { addLink, deleteLink, formatMac, type Link, setBridgePort, setLink } from '../netlink/link.ts'
-import { type NetworkRecord, subnetOf } from '../record.ts'
+import { type NetworkRecord, subnetOf, wayOut } from '../record.ts'
 import type { BridgeRules } from '../ruleset.ts'
 import type { Attached, Attachment, Driver } from './driver.ts'
 import { addressRequests, interfaceMac } from './interface.ts'
@@ -91,6 +91,13 @@ export class BridgeDriver implements Driver {
         throw invalid(`failed to parse ${key} value: ${value} (unknown gateway mode ${value})`)
       }
     }
+    for (const family of [4, 6] as const) {
+      const subnets = (record.ipamConfig ?? []).filter(
+        ({ subnet = '' }) => parseCidr(subnet)?.family === family,
+      )
+      if (subnets.length > 1) throw forbidden("bridge driver doesn't support multiple subnets")
+    }
+    if (record.ipamDriver === 'null') throw forbidden('ipv4 pool is empty')
     const { name } = bridgeOptions(record)
     if (name.length > IFNAMSIZ || /[\s/]/.test(name)) throw invalid(`invalid bridge name: ${name}`)
     const rival = others.find(other => other.driver === 'bridge' && bridgeOptions(other).name === name)
@@ -184,7 +191,7 @@ export class BridgeDriver implements Driver {
     if (record.internal) return undefined
     const options = bridgeOptions(record)
     if ((family === 4 ? options.gatewayMode4 : options.gatewayMode6) === 'isolated') return undefined
-    const gateway = subnetOf(record, family)?.gateway
+    const gateway = parseIp(wayOut(record, family) ?? '')
     return gateway && { gateway }
   }
 

@@ -11,6 +11,8 @@ export interface Attachment {
   /** With their subnets' prefix. */
   ipv4: Cidr | undefined
   ipv6: Cidr | undefined
+  /** Further ones, of the link only. */
+  linkLocal: Cidr[]
   /** As asked for; the driver makes one up where there is none. */
   mac: string | undefined
   driverOpts: Record<string, string>

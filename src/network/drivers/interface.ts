@@ -13,6 +13,7 @@ export function addressRequests(index: number, attachment: Attachment): Request[
     setLink(index, { up: true, ...(ipv6 ? {} : { ipv6LinkLocal: false }) }),
     ...(ipv4 ? [addAddress(index, ipv4)] : []),
     ...(ipv6 ? [addAddress(index, ipv6)] : []),
+    ...attachment.linkLocal.map(net => addAddress(index, net)),
   ]
 }
 

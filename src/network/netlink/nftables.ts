@@ -21,6 +21,7 @@ const NFT_MSG = {
   deleteTable: 2,
   newChain: 3,
   getChain: 4,
+  deleteChain: 5,
   newRule: 6,
   getRule: 7,
   newSet: 9,
@@ -77,7 +78,7 @@ export const deleteTable = (ref: TableRef): Request =>
   request(NFT_MSG.deleteTable, 0, ref, `delete table ${name(ref)}`, writer => writer.attrString(1, ref.table))
 
 export type Hook = 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting'
-const HOOKS = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const
+export const HOOKS = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const
 
 /** Where a base chain is called. Priorities: raw -300, destination NAT -100, filter 0, source NAT 100; lower is earlier. */
 export interface BaseChain {
@@ -98,6 +99,13 @@ export const addChain = (ref: TableRef, chain: string, base?: BaseChain): Reques
     })
     writer.attrBe32(5, base.policy === 'drop' ? 0 : 1)
     writer.attrString(7, base.type)
+  })
+
+/** With its rules. ENOENT where there is none. */
+export const deleteChain = (ref: TableRef, chain: string): Request =>
+  request(NFT_MSG.deleteChain, 0, ref, `delete chain ${name(ref)} ${chain}`, writer => {
+    writer.attrString(1, ref.table)
+    writer.attrString(3, chain)
   })
 
 /** Append a rule. Adjacent expressions may come as lists, as the words of {@link file://../rules.ts} do. */
@@ -255,6 +263,29 @@ export const getChain = (ref: TableRef, chain: string): Request =>
     writer.attrString(1, ref.table)
     writer.attrString(3, chain)
   })
+
+/** For a dump: all chains of all tables. */
+export const listChains: Request = {
+  ...request(NFT_MSG.getChain, 0, { family: 'inet' }, 'list chains', () => {}),
+  write(writer) {
+    writer.zeros(4)
+  },
+}
+
+/** A base chain of a dump, with where it is called; undefined for one that only others call. */
+export function readBaseChain(
+  message: Message,
+): { table: string; chain: string; hook: number; drops: boolean } | undefined {
+  const attrs = new Attributes(message.body, 4)
+  const hook = attrs.nested(4)?.be32(1)
+  if (hook === undefined) return undefined
+  return {
+    table: attrs.string(1) ?? '',
+    chain: attrs.string(3) ?? '',
+    hook,
+    drops: attrs.be32(5) === 0,
+  }
+}
 
 export interface Table extends TableRef {
   handle: bigint
