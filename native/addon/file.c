@@ -1,8 +1,10 @@
 // Files: what Node's fs lacks.
 #include "call.h"
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -135,6 +137,14 @@ static napi_value Fcntl(napi_env env, napi_callback_info info) {
   return answer(&c, failed(fcntl((int)arg_int(&c, 0), (int)arg_int(&c, 1), arg_int(&c, 2))));
 }
 
+static napi_value AddInodeFlags(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  int fd = (int)arg_int(&c, 0), flags;
+  if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0) return answer(&c, -errno);
+  flags |= (int)arg_int(&c, 1);
+  return answer(&c, failed(ioctl(fd, FS_IOC_SETFLAGS, &flags)));
+}
+
 const struct function file_functions[] = {
     {"openat2", Openat2},
     {"getxattr", Getxattr},
@@ -149,5 +159,6 @@ const struct function file_functions[] = {
     {"flock", Flock},
     {"memfdCreate", MemfdCreate},
     {"fcntl", Fcntl},
+    {"addInodeFlags", AddInodeFlags},
     {0},
 };

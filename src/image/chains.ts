@@ -9,6 +9,7 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { readJson, sweepTemporary, temporaryPath, writeJsonDurable } from '../durable.ts'
 import { invalid, notFound } from '../errors.ts'
+import * as linux from '../linux/index.ts'
 import { type Job, type JobOptions, startJob } from './confined/job.ts'
 import type { ContentStore, Growing } from './content-store.ts'
 import { type ChainId, chainIds, hexOf } from './digest.ts'
@@ -61,6 +62,8 @@ export class Chains {
   readonly #known = new Map<ChainId, ChainRecord>()
   readonly #ahead = new Map<Digest, Unpacking>()
   readonly #underWay = new Map<ChainId, Promise<void>>()
+  /** The chains of images that are being unpacked: those that are finished have no image yet. */
+  readonly #wanted = new Set<readonly ChainId[]>()
   /** Writable snapshot's folder to the chain it stands on. */
   readonly #holds = new Map<string, ChainId>()
   #removing: Promise<unknown> = Promise.resolve()
@@ -69,6 +72,7 @@ export class Chains {
     this.folder = path.join(root, 'snapshots')
     this.#options = options
     fs.mkdirSync(this.folder, { recursive: true, mode: 0o700 })
+    spreadFolders(this.folder)
     sweepTemporary(this.folder)
     for (const name of fs.readdirSync(this.folder)) {
       const record = readJson<ChainRecord>(path.join(this.folder, name, 'layer.json'))
@@ -138,13 +142,18 @@ export class Chains {
     const chain = chainIds(layers.map(layer => layer.diffId))
     const slots = new Slots(this.#options.copyParent === undefined ? PARALLEL : 1)
     const work: Promise<void>[] = []
-    for (const [i, id] of chain.entries()) {
-      const below = { chain: chain[i - 1], done: work[i - 1] }
-      work.push(this.#once(id, below, layers[i]!, slots, options))
+    this.#wanted.add(chain)
+    try {
+      for (const [i, id] of chain.entries()) {
+        const below = { chain: chain[i - 1], done: work[i - 1] }
+        work.push(this.#once(id, below, layers[i]!, slots, options))
+      }
+      const failed = (await Promise.allSettled(work)).find(result => result.status === 'rejected')
+      if (failed !== undefined) throw failed.reason
+      return chain.at(-1)
+    } finally {
+      this.#wanted.delete(chain)
     }
-    const failed = (await Promise.allSettled(work)).find(result => result.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
-    return chain.at(-1)
   }
 
   /** Two that want the same chain share the work. If it fails for the first (it hung up), the next tries by itself. */
@@ -296,7 +305,7 @@ export class Chains {
     }
     for (const chain of keep) need(chain)
     for (const chain of this.#holds.values()) need(chain)
-    for (const chain of this.#underWay.keys()) need(chain)
+    for (const wanted of this.#wanted) for (const chain of wanted) need(chain)
     const gone = [...this.#known.values()].filter(record => !needed.has(record.chain))
     gone.sort((a, b) => this.stack(b.chain).length - this.stack(a.chain).length)
     let bytes = 0
@@ -322,6 +331,22 @@ export class Chains {
   /** Resolves when nothing is being removed in the background. */
   async settled(): Promise<void> {
     await this.#removing
+  }
+}
+
+/**
+ * Tell ext4 to give each layer a block group of its own. Otherwise all of them crowd into that of `folder`, where each new file
+ * searches past the thousands of inodes that a layer removed in the last seconds had: that was four fifths of the time of a
+ * `load` after an `rmi`. Other file systems need no such hint.
+ */
+function spreadFolders(folder: string): void {
+  const fd = fs.openSync(folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+  try {
+    linux.addInodeFlags(fd, linux.FS_TOPDIR_FL)
+  } catch {
+    // a hint, not a need
+  } finally {
+    fs.closeSync(fd)
   }
 }
 

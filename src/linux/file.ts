@@ -139,6 +139,14 @@ export function memfdCreate(name: string, content?: Uint8Array): number {
   return check(native().memfdCreate(name, 1, content ?? null), 'memfd_create', name)
 }
 
+/** chattr(1)'s `T`: new folders in this one have nothing to do with each other, so ext4 need not put them side by side. */
+export const FS_TOPDIR_FL = 0x20000
+
+/** Set attributes of chattr(1) on an open file or folder. */
+export function addInodeFlags(fd: number, flags: number): void {
+  check(native().addInodeFlags(fd, flags), 'ioctl(FS_IOC_SETFLAGS)')
+}
+
 function isAbsent(result: unknown): boolean {
   return result === -61 // ENODATA
 }

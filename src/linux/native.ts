@@ -65,6 +65,7 @@ export interface Native {
   flock(fd: number, operation: number): number
   memfdCreate(name: string, flags: number, content: Uint8Array | null): number
   fcntl(fd: number, command: number, value: number): number
+  addInodeFlags(fd: number, flags: number): number
 
   socketpair(type: number): [number, number] | number
   sendFds(socket: number, data: Uint8Array, fds: number[]): number
