@@ -8,6 +8,7 @@ import { cgroupSupport, detectCgroups } from '../runtime/cgroup/index.ts'
 import { nowText } from './clock.ts'
 import type { EngineContext } from './context.ts'
 import { resolveLinks } from './links.ts'
+import { checkLogConfig, mergeLogConfig } from './log-config.ts'
 import { commandOf, mergeConfig } from './merge.ts'
 import { resolveMounts } from './mounts.ts'
 import { generateName, isValidName } from './names.ts'
@@ -119,9 +120,8 @@ function findImage(context: EngineContext, { config, platform }: ContainerSpec):
 
 /** What the daemon decides where the caller said nothing, as inspect shows it. */
 function applyHostDefaults({ config }: EngineContext, host: HostSpec): void {
-  if (!host.logConfig?.type) {
-    host.logConfig = config.logConfig ?? { type: 'json-file', options: {} }
-  }
+  host.logConfig = mergeLogConfig(host.logConfig, config.logConfig)
+  checkLogConfig(host.logConfig)
   host.networkMode ||= 'bridge'
   if (host.networkMode === 'default') host.networkMode = 'bridge'
   host.shmSize ||= config.defaultShmSize ?? 64 * 1024 * 1024

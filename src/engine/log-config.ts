@@ -14,6 +14,13 @@ const ELSEWHERE = ['awslogs', 'etwlogs', 'fluentd', 'gcplogs', 'gelf', 'journald
 
 export const logDrivers = Object.keys(OPTIONS)
 
+/** What the daemon decides where a container says nothing; its options are for its own driver only. */
+export function mergeLogConfig(own: LogConfig | undefined, daemon: LogConfig | undefined): LogConfig {
+  const fallback = daemon?.type || 'json-file'
+  const type = own?.type || fallback
+  return { type, options: { ...(type === fallback && daemon?.options), ...own?.options } }
+}
+
 /** Raises invalid for a driver or option that does not exist, notImplemented for one that Docker has. */
 export function checkLogConfig(config: LogConfig | undefined): void {
   if (!config?.type) return

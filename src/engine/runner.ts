@@ -3,6 +3,7 @@
  * for the waiting.
  */
 import * as fs from 'node:fs'
+import * as path from 'node:path'
 import { conflict, hasCode, kindOf, messageOf, notModified } from '../errors.ts'
 import * as linux from '../linux/index.ts'
 import type { Sandbox } from '../network/types.ts'
@@ -342,6 +343,7 @@ function logTarget(container: Container): LogTarget | undefined {
   if (config.type === 'none') return undefined
   const limits = logLimits(config)
   const attrs = logAttributes(record)
+  if (config.type === 'local') fs.mkdirSync(path.dirname(record.logPath), { recursive: true, mode: 0o700 })
   return {
     format: config.type === 'local' ? 'local' : 'jsonFile',
     path: record.logPath,

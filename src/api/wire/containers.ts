@@ -51,7 +51,8 @@ export function encodeDetails(details: ContainerDetails, api: number): Record<st
     ResolvConfPath: details.resolvConfPath,
     HostnamePath: details.hostnamePath,
     HostsPath: details.hostsPath,
-    LogPath: record.logPath,
+    // moby StartLogger: where the local driver writes is nobody's business.
+    LogPath: record.host.logConfig?.type === 'local' ? '' : record.logPath,
     Name: `/${record.name}`,
     RestartCount: record.state.restartCount,
     Driver: record.driver,
