@@ -1,6 +1,7 @@
 /** The engine: what a program embeds, and what the API serves. */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
+import { collectRegularly } from '../image/garbage.ts'
 import { openStorage } from '../image/storage.ts'
 import { type Logger, silent } from '../logger.ts'
 import { KeyedMutex } from '../mutex.ts'
@@ -85,7 +86,12 @@ export class Engine {
       store.load()
       const events = new Events()
       const driver = storageDriver(config)
-      const { images, snapshots } = openStorage({ root: dataRoot, logger, ...(driver && { driver }) })
+      const { images, snapshots } = openStorage({
+        root: dataRoot,
+        logger,
+        ...(driver && { driver }),
+        ...(config.maxLayerSize && { limits: { layerBytes: config.maxLayerSize } }),
+      })
       const volumes = new Volumes(path.join(dataRoot, 'volumes'), trash, logger)
       const launcher = createLauncher({ root: launcherRoot(execRoot) })
       signal?.throwIfAborted()
@@ -122,6 +128,7 @@ export class Engine {
       const recovery = new Recovery(context, engine.containers.runner)
       await recovery.settle(findings)
       await recovery.resume(engine.containers.remover)
+      collectRegularly(images, logger, closing.signal)
       return engine
     } catch (error) {
       releaseRoot()

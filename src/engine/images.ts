@@ -242,7 +242,9 @@ export class Images {
   }
 
   async push(ref: string, options: TransferOptions = {}): Promise<void> {
-    const { all, progress, ...rest } = options
+    const { all, progress, platform, ...rest } = options
+    // An image here is for one platform: asking for another is a mistake.
+    if (platform && !all) this.#resolve(ref, platform)
     await this.#registries.push(ref, {
       ...rest,
       ...(all && { allTags: all }),

@@ -58,6 +58,7 @@ const PARALLEL = 3
 
 export class Chains {
   readonly folder: string
+  readonly maxLayerBytes: number
   readonly #options: ChainsOptions
   readonly #known = new Map<ChainId, ChainRecord>()
   readonly #ahead = new Map<Digest, Unpacking>()
@@ -71,6 +72,7 @@ export class Chains {
   constructor(root: string, options: ChainsOptions) {
     this.folder = path.join(root, 'snapshots')
     this.#options = options
+    this.maxLayerBytes = options.limits?.layerBytes ?? MAX_LAYER_BYTES
     fs.mkdirSync(this.folder, { recursive: true, mode: 0o700 })
     spreadFolders(this.folder)
     sweepTemporary(this.folder)
@@ -268,15 +270,14 @@ export class Chains {
     options: JobOptions,
     growing?: Growing['progress'],
   ): Unpacking {
-    const { limits = {}, whiteouts } = this.#options
+    const { whiteouts } = this.#options
     const fd = fs.openSync(blob, 'r')
     const request: ApplyRequest = {
       fd,
       ...(growing === undefined ? {} : { growing }),
       whiteouts,
       umask: process.umask(),
-      maxBytes: limits.layerBytes ?? 64 * 2 ** 30,
-      maxRatio: limits.ratio ?? 200,
+      maxBytes: this.maxLayerBytes,
     }
     const files = path.join(folder, 'fs')
     const job = startJob('apply', files, request, options)

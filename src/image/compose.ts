@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import { invalid } from '../errors.ts'
 import { digestOf } from './digest.ts'
 import type { ImageStore } from './image-store.ts'
+import { layerTooLarge } from './layer/apply.ts'
 import { TarParser } from './tar/parser.ts'
 import {
   type Descriptor,
@@ -60,10 +61,19 @@ export async function storeLayer(
 ): Promise<NewLayer & { release(): void }> {
   const lease = store.content.lease()
   const writer = await store.content.ingest({ lease })
-  const check = new TarParser({ entry() {}, data() {}, end() {} })
+  const limit = store.snapshots.maxLayerBytes
+  // An archive that announces too much is refused before its bytes are there.
+  const check = new TarParser({
+    entry({ size, extents }) {
+      if (extents === undefined && writer.offset + size > limit) throw layerTooLarge(limit)
+    },
+    data() {},
+    end() {},
+  })
   try {
     for await (const chunk of tar) {
       options.signal?.throwIfAborted()
+      if (writer.offset + chunk.length > limit) throw layerTooLarge(limit)
       check.push(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
       const full = writer.write(chunk)
       if (full !== undefined) await full

@@ -18,7 +18,7 @@ import * as path from 'node:path'
 import type { Readable } from 'node:stream'
 import { syncFolder, temporaryPath, writeFileDurable } from '../durable.ts'
 import { hasCode, internal, notFound } from '../errors.ts'
-import { type ContentWriter, type IngestOptions, openWriter } from './content-writer.ts'
+import { type ContentWriter, type IngestOptions, isBeingWritten, openWriter } from './content-writer.ts'
 import { algorithmOf, Digester, digestOf, hexOf, isDigest } from './digest.ts'
 import type { Digest } from './types.ts'
 
@@ -60,7 +60,7 @@ export class ContentStore {
       writeFileDurable(layout, '{"imageLayoutVersion":"1.0.0"}', { mode: 0o644 })
     }
     this.#settleUnsynced()
-    this.#sweepIngest()
+    this.#sweepIngest(UNREFERENCED_GRACE, true)
   }
 
   /** Where a blob is or would be. */
@@ -123,6 +123,15 @@ export class ContentStore {
     return false
   }
 
+  /** No grace for this blob any more: the next {@link collect} takes it unless something needs it. */
+  makeOld(digest: Digest): void {
+    try {
+      fs.utimesSync(this.path(digest), 0, 0)
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error
+    }
+  }
+
   /** Remove one blob unless it is leased. Returns the bytes given back. */
   delete(digest: Digest): number {
     const size = this.isLeased(digest) ? undefined : this.size(digest)
@@ -133,8 +142,8 @@ export class ContentStore {
   }
 
   /**
-   * Remove every blob that is neither in `roots`, nor leased, nor younger than `grace` milliseconds. `roots` must already
-   * hold what manifests refer to. Interrupted at any point it has only removed what nobody needs.
+   * Remove every blob that is neither in `roots`, nor leased, nor younger than `grace` milliseconds, and partial ones that nobody
+   * writes. `roots` must already hold what manifests refer to. Interrupted at any point it has only removed what nobody needs.
    */
   collect(
     roots: ReadonlySet<Digest>,
@@ -149,7 +158,7 @@ export class ContentStore {
       bytes += this.delete(digest)
       removed.push(digest)
     }
-    return { removed, bytes }
+    return { removed, bytes: bytes + this.#sweepIngest(grace) }
   }
 
   *#list(): Generator<{ digest: Digest; file: string }> {
@@ -213,14 +222,22 @@ export class ContentStore {
     }
   }
 
-  /** Partial blobs with a key wait to be continued; those without, and old ones, are given up. */
-  #sweepIngest(): void {
+  /**
+   * Partial blobs with a key wait to be continued; old ones, and at the start those without, are given up. None that is being
+   * written. @returns bytes
+   */
+  #sweepIngest(grace: number, isStart = false): number {
+    let bytes = 0
     for (const name of fs.readdirSync(this.ingestFolder)) {
       const file = path.join(this.ingestFolder, name)
-      const age = Date.now() - (fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0)
-      if (!name.endsWith('.part') || age > UNREFERENCED_GRACE)
-        fs.rmSync(file, { force: true, recursive: true })
+      if (!name.endsWith('.part') && !isStart) continue
+      if (isBeingWritten(file)) continue
+      const { mtimeMs = 0, size = 0 } = fs.statSync(file, { throwIfNoEntry: false }) ?? {}
+      if (name.endsWith('.part') && grace > 0 && Date.now() - mtimeMs < grace) continue
+      fs.rmSync(file, { force: true, recursive: true })
+      bytes += size
     }
+    return bytes
   }
 
   /** A name for a blob on its way in: stable for a `key`, otherwise used once. */

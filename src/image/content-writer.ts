@@ -54,6 +54,10 @@ const HIGH_WATER = 8 << 20
 /** Keys being written, and when each is free again. */
 const busy = new Map<string, Promise<void>>()
 
+export function isBeingWritten(file: string): boolean {
+  return busy.has(file)
+}
+
 /** See {@link ContentStore.ingest}. */
 export async function openWriter(store: ContentStore, options: IngestOptions): Promise<ContentWriter> {
   const file = store.ingestPath(options.key)

@@ -23,7 +23,7 @@ import {
 } from './reference.ts'
 import type { Snapshots, UnpackOptions } from './snapshots.ts'
 import { checkShape, layerBlobs, StoredImage } from './stored-image.ts'
-import { type Descriptor, type Digest, type Image, type Index, mediaTypes } from './types.ts'
+import { type Descriptor, type Digest, type Image, type Index, type Manifest, mediaTypes } from './types.ts'
 
 const REF_NAME = 'org.opencontainers.image.ref.name'
 const CONTAINERD_NAME = 'io.containerd.image.name'
@@ -162,6 +162,9 @@ export class ImageStore {
   #add(descriptor: Descriptor, references: readonly Reference[], parent?: Digest): ImageRecord {
     const image = new StoredImage(this.content, descriptor)
     const known = this.#records.get(image.id)
+    const moved = references.map(each => canonical(withDefaultTag(each)))
+    const replaced = moved.flatMap(name => this.#byName.get(name)?.names.get(name)?.descriptor.digest ?? [])
+    if (known !== undefined) replaced.push(known.image.digest)
     const record: ImageRecord = {
       id: image.id,
       image,
@@ -172,7 +175,9 @@ export class ImageStore {
     this.#records.set(image.id, record)
     for (const name of record.names.keys()) this.#byName.set(name, record)
     for (const reference of references) this.#name(record, withDefaultTag(reference), descriptor)
+    const orphans = this.#orphans(replaced)
     this.#write()
+    this.#giveBack(orphans)
     return record
   }
 
@@ -200,12 +205,17 @@ export class ImageStore {
 
   /** Take names away, in one write. The images stay, unnamed if these were their last. */
   untag(references: readonly Reference[]): void {
+    const manifests: Digest[] = []
     for (const reference of references) {
       const name = canonical(reference)
-      this.#byName.get(name)?.names.delete(name)
+      const names = this.#byName.get(name)?.names
+      manifests.push(...(names?.has(name) ? [names.get(name)!.descriptor.digest] : []))
+      names?.delete(name)
       this.#byName.delete(name)
     }
+    const orphans = this.#orphans(manifests)
     this.#write()
+    this.#giveBack(orphans)
   }
 
   /**
@@ -215,19 +225,47 @@ export class ImageStore {
    */
   forget(ids: readonly Digest[]): { chains: Digest[]; bytes: number } {
     const gone = ids.map(id => this.#records.get(id)).filter(record => record !== undefined)
+    const manifests = gone.flatMap(({ image, names }) => [
+      image.digest,
+      ...[...names.values()].map(({ descriptor }) => descriptor.digest),
+    ])
     for (const record of gone) {
       for (const name of record.names.keys()) this.#byName.delete(name)
       this.#records.delete(record.id)
     }
+    const orphans = this.#orphans(manifests)
     this.#write()
-    const needed = this.#needed()
-    let bytes = 0
-    for (const record of gone) {
-      for (const digest of record.image.contents)
-        if (!needed.has(digest)) bytes += this.content.delete(digest)
-    }
+    const bytes = this.#giveBack(orphans)
     const chains = this.snapshots.collect(this.#chains())
     return { chains: chains.removed, bytes: bytes + chains.bytes }
+  }
+
+  /**
+   * Of these manifests and what they refer to, the blobs that no image needs any more. They count as old from now on: should the daemon
+   * be killed before it has removed them, the next one does.
+   */
+  #orphans(manifests: readonly Digest[]): Digest[] {
+    const candidates = new Set(manifests)
+    for (const { image, names } of this.#records.values()) {
+      candidates.delete(image.digest)
+      for (const { descriptor } of names.values()) candidates.delete(descriptor.digest)
+    }
+    if (candidates.size === 0) return []
+    const needed = this.#needed()
+    const blobs = new Set([...candidates].flatMap(digest => this.#contents(digest)))
+    const orphans = [...blobs].filter(digest => !needed.has(digest))
+    for (const digest of orphans) this.content.makeOld(digest)
+    return orphans
+  }
+
+  #contents(manifest: Digest): Digest[] {
+    if (!this.content.has(manifest)) return []
+    const { config, layers } = this.content.readJson<Manifest>(manifest)
+    return [manifest, config.digest, ...layers.map(layer => layer.digest)]
+  }
+
+  #giveBack(orphans: readonly Digest[]): number {
+    return orphans.reduce((bytes, digest) => bytes + this.content.delete(digest), 0)
   }
 
   /** Remove what no image needs: leftovers of interrupted pulls and builds. `grace` as in {@link ContentStore.collect}. */
@@ -243,7 +281,7 @@ export class ImageStore {
       for (const digest of image.contents) needed.add(digest)
       for (const { descriptor } of names.values()) {
         if (descriptor.digest === image.digest) continue
-        for (const digest of new StoredImage(this.content, descriptor).contents) needed.add(digest)
+        for (const digest of this.#contents(descriptor.digest)) needed.add(digest)
       }
     }
     return needed

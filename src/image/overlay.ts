@@ -28,12 +28,14 @@ const TRUST_NO_LAYER = ['index=off', 'metacopy=off', 'redirect_dir=nofollow']
 
 export class OverlaySnapshots implements Snapshots {
   readonly driver = 'overlay2'
+  readonly maxLayerBytes: number
   readonly #chains: Chains
   /** Overlay wants at least one layer below; an image may have none. */
   readonly #empty: string
 
   constructor(root: string, content: ContentStore, limits?: UnpackLimits) {
     this.#chains = new Chains(root, { content, whiteouts: 'overlay', ...(limits && { limits }) })
+    this.maxLayerBytes = this.#chains.maxLayerBytes
     this.#empty = path.join(this.#chains.folder, 'empty')
     fs.mkdirSync(this.#empty, { recursive: true, mode: 0o755 })
   }

@@ -66,6 +66,8 @@ export interface UnpackOptions {
 
 export interface Snapshots {
   readonly driver: SnapshotDriver
+  /** {@link UnpackLimits.layerBytes} as it is set. */
+  readonly maxLayerBytes: number
 
   /** Begin to unpack a blob that is still arriving. `unpack` finds it by its digest; {@link ReadAhead.drop} gives it up. */
   readAhead(digest: Digest, growing: Growing): ReadAhead
@@ -112,8 +114,12 @@ export interface ReadAhead {
 
 /** Limits that keep an archive from outside from filling the host. Bytes. */
 export interface UnpackLimits {
-  /** Of one layer's tar, decompressed: 64 GiB unless told. */
+  /**
+   * Of one layer's tar, decompressed, and of the files in it. How well it compresses says nothing: an honest file of zeros
+   * is a thousand times smaller.
+   */
   layerBytes?: number
-  /** How many times larger than its compressed bytes a layer's tar may be, once past 1 GiB: 200 unless told. */
-  ratio?: number
 }
+
+/** {@link UnpackLimits.layerBytes} unless told: 256 GiB. */
+export const MAX_LAYER_BYTES = 256 * 2 ** 30

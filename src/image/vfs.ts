@@ -24,12 +24,14 @@ import type { Digest } from './types.ts'
 
 export class VfsSnapshots implements Snapshots {
   readonly driver = 'vfs'
+  readonly maxLayerBytes: number
   readonly #chains: Chains
   readonly #empty: string
 
   constructor(root: string, content: ContentStore, limits?: UnpackLimits) {
     const copyParent = copyTree
     this.#chains = new Chains(root, { content, whiteouts: 'plain', copyParent, ...(limits && { limits }) })
+    this.maxLayerBytes = this.#chains.maxLayerBytes
     this.#empty = path.join(this.#chains.folder, 'empty')
     fs.mkdirSync(this.#empty, { recursive: true, mode: 0o755 })
   }

@@ -10,7 +10,7 @@ import { type Fault, faultProxy, faults } from './testing/fault-proxy.ts'
 import { imageStore, keep, makeImage, seeded, startRegistry } from './testing/kit.ts'
 
 const ROUNDS = Number(process.env['FAULT_ROUNDS'] ?? 60)
-const SEED = Number(process.env['FAULT_SEED'] ?? 7)
+const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
 
 /** Every blob is what its name says, every name leads to a whole image. */
 function checkStore(root: string, store?: ImageStore): void {
@@ -24,6 +24,7 @@ function checkStore(root: string, store?: ImageStore): void {
 }
 
 test(`${ROUNDS} pushes and pulls through a bad network end right or with a clear error`, async t => {
+  t.diagnostic(`SEED=${SEED}`)
   const { host, server } = await startRegistry(t)
   const random = seeded(SEED)
   const proxy = await faultProxy(t, host, random, (): Fault | undefined =>

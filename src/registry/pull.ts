@@ -8,6 +8,7 @@ import type { ReadAhead } from '../image/snapshots.ts'
 import { StoredImage } from '../image/stored-image.ts'
 import {
   type Descriptor,
+  type Digest,
   type Image,
   type ImageConfig,
   type Manifest,
@@ -37,6 +38,8 @@ export interface PullShared {
   downloads: SharedWork<void, BlobEvent>
   slots: Semaphore
   policy: RetryPolicy
+  /** Layers that are, or were, unpacked while they came, for an image that is not there yet. */
+  ahead: Map<Digest, ReadAhead>
 }
 
 const CONFIGS: string[] = [mediaTypes.ociConfig, mediaTypes.dockerConfig]
@@ -215,6 +218,11 @@ async function fetchImage(
       },
     })
   } finally {
+    // The image has taken what it wanted; a pull that failed leaves nothing unpacked behind.
+    for (const { digest } of manifest.layers) {
+      shared.ahead.get(digest)?.drop()
+      shared.ahead.delete(digest)
+    }
     lease.release()
   }
 }
@@ -239,11 +247,14 @@ async function fetchLayer(
   lease: Lease,
   signal: AbortSignal,
 ): Promise<void> {
-  const { images, downloads, slots, policy } = shared
+  const { images, downloads, slots, policy, ahead } = shared
   const work = (emit: (event: BlobEvent) => void, stop: AbortSignal): Promise<void> =>
     slots.run(
       async () => {
-        let ahead: ReadAhead | undefined
+        const drop = (): void => {
+          ahead.get(layer.digest)?.drop()
+          ahead.delete(layer.digest)
+        }
         try {
           await download(images.content, repository, layer, {
             lease,
@@ -253,12 +264,12 @@ async function fetchLayer(
             onVerify: () => emit({ kind: 'verifying' }),
             onRetry: (_, delay) => emit({ kind: 'retrying', delay }),
             onWriter: ({ growing }) => {
-              ahead?.drop()
-              ahead = images.snapshots.readAhead(layer.digest, growing)
+              drop()
+              ahead.set(layer.digest, images.snapshots.readAhead(layer.digest, growing))
             },
           })
         } catch (error) {
-          ahead?.drop()
+          drop()
           throw error
         }
       },

@@ -1,9 +1,11 @@
 /** An image of the store to a registry. */
 
+import { compressedLayer, withLayers } from '../image/compressed.ts'
+import type { Lease } from '../image/content-store.ts'
 import type { ImageStore } from '../image/image-store.ts'
 import { canonical, canonicalName, type Reference, withDigest } from '../image/reference.ts'
 import { StoredImage } from '../image/stored-image.ts'
-import type { Descriptor } from '../image/types.ts'
+import type { Descriptor, Image, Layer } from '../image/types.ts'
 import { LayerProgress, say } from './progress.ts'
 import type { Repository } from './repository.ts'
 import { type RetryPolicy, retrying } from './retry.ts'
@@ -13,18 +15,27 @@ import { type Uploaded, upload } from './upload.ts'
 
 export type UploadEvent =
   | { kind: 'waiting' }
-  | { kind: 'sent'; bytes: number }
+  | { kind: 'sent'; bytes: number; total: number }
   | { kind: 'retrying'; delay: number }
+
+/** A layer as it is in the registry: compressed, even where it is a plain tar here. */
+interface PushedLayer {
+  uploaded: Uploaded
+  descriptor: Descriptor
+}
 
 /** What all pushes of a daemon share. */
 export interface PushShared {
   images: ImageStore
-  uploads: SharedWork<Uploaded, UploadEvent>
+  uploads: SharedWork<PushedLayer, UploadEvent>
   slots: Semaphore
   policy: RetryPolicy
 }
 
-/** Push the manifest that `reference` (with a tag) stands for. Layers first, the manifest last: nobody sees a part of an image. */
+/**
+ * Push the manifest that `reference` (with a tag) stands for; one whose layers are plain tars goes with compressed ones. Layers
+ * first, the manifest last: nobody sees a part of an image.
+ */
 export async function pushReference(
   shared: PushShared,
   repository: Repository,
@@ -36,78 +47,105 @@ export async function pushReference(
   const { images, policy } = shared
   const image = new StoredImage(images.content, descriptor)
   const lease = images.content.lease()
-  const failed = new AbortController()
-  const stop = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal
   try {
     for (const digest of image.contents) lease.add(digest)
-    // The topmost layer is told, and sent, first. A layer that comes twice is sent once.
-    const layers = new Map(image.layers.toReversed().map(layer => [layer.digest, layer]))
-    const progress = new Map(
-      [...layers.values()].map(layer => [layer.digest, new LayerProgress(layer.diffId, onProgress)]),
-    )
-    for (const layer of progress.values()) layer.step('Preparing')
-    const work = [...layers.values()].map(layer =>
-      pushLayer(shared, repository, reference, layer, progress.get(layer.digest)!, stop),
-    )
-    try {
-      await Promise.all(work)
-    } catch (error) {
-      failed.abort(error)
-      await Promise.allSettled(work)
-      throw error
-    }
+    const layers = await pushLayers(shared, repository, reference, image, lease, options)
+    const pushed = withLayers(image, layers)
     await upload(images.content, repository, image.manifest.config, { signal, policy })
-    await retrying(() => repository.putManifest(reference.tag!, image.manifestBytes, descriptor.mediaType), {
+    await retrying(() => repository.putManifest(reference.tag!, pushed.manifestBytes, descriptor.mediaType), {
       signal,
       policy,
     })
+    // What is in a registry is known by its digest from then on, and other repositories there can mount its layers.
+    const repoDigest = withDigest(reference, pushed.digest)
+    if (!images.named(repoDigest)) await images.put(pushed, { references: [repoDigest] })
+    const result: PushResult = {
+      tag: reference.tag!,
+      digest: pushed.digest,
+      size: pushed.manifestBytes.length,
+    }
+    say(onProgress, `${result.tag}: digest: ${result.digest} size: ${result.size}`)
+    onProgress({ progressDetail: {}, aux: { Tag: result.tag, Digest: result.digest, Size: result.size } })
+    return result
   } finally {
     lease.release()
   }
-  // What is in a registry is known by its digest from then on, and other repositories there can mount its layers.
-  const repoDigest = withDigest(reference, descriptor.digest)
-  if (!images.named(repoDigest)) await images.put(image, { references: [repoDigest] })
-  const result: PushResult = {
-    tag: reference.tag!,
-    digest: descriptor.digest,
-    size: image.manifestBytes.length,
+}
+
+/** All layers of `image`, as they are in the repository afterwards, lowest first. */
+async function pushLayers(
+  shared: PushShared,
+  repository: Repository,
+  reference: Reference,
+  image: Image,
+  lease: Lease,
+  { signal, onProgress = () => {} }: PushOptions,
+): Promise<Descriptor[]> {
+  const failed = new AbortController()
+  const stop = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal
+  // The topmost layer is told, and sent, first. A layer that comes twice is sent once.
+  const layers = new Map(image.layers.toReversed().map(layer => [layer.digest, layer]))
+  const progress = [...layers.values()].map(layer => new LayerProgress(layer.diffId, onProgress))
+  for (const layer of progress) layer.step('Preparing')
+  const work = [...layers.values()].map((layer, index) =>
+    pushLayer(shared, repository, reference, layer, progress[index]!, lease, stop),
+  )
+  try {
+    const pushed = await Promise.all(work)
+    const byDigest = new Map([...layers.keys()].map((digest, index) => [digest, pushed[index]!]))
+    return image.layers.map(({ digest }) => byDigest.get(digest)!)
+  } catch (error) {
+    failed.abort(error)
+    await Promise.allSettled(work)
+    throw error
   }
-  say(onProgress, `${result.tag}: digest: ${result.digest} size: ${result.size}`)
-  onProgress({ progressDetail: {}, aux: { Tag: result.tag, Digest: result.digest, Size: result.size } })
-  return result
 }
 
 async function pushLayer(
   shared: PushShared,
   repository: Repository,
   reference: Reference,
-  layer: Descriptor,
+  layer: Layer,
   progress: LayerProgress,
+  lease: Lease,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Descriptor> {
   const { images, uploads, slots, policy } = shared
-  const work = (emit: (event: UploadEvent) => void, stop: AbortSignal): Promise<Uploaded> =>
+  const work = (emit: (event: UploadEvent) => void, stop: AbortSignal): Promise<PushedLayer> =>
     slots.run(
-      () =>
-        upload(images.content, repository, layer, {
-          signal: stop,
-          policy,
-          sources: sourcesOf(images, reference, layer),
-          onBytes: bytes => emit({ kind: 'sent', bytes }),
-          onRetry: (_, delay) => emit({ kind: 'retrying', delay }),
-        }),
+      async () => {
+        // Of the work itself: whoever began it may leave it to others.
+        const working = images.content.lease()
+        try {
+          const descriptor = await compressedLayer(images, layer, working, stop)
+          const uploaded = await upload(images.content, repository, descriptor, {
+            signal: stop,
+            policy,
+            sources: sourcesOf(images, reference, descriptor),
+            onBytes: bytes => emit({ kind: 'sent', bytes, total: descriptor.size }),
+            onRetry: (_, delay) => emit({ kind: 'retrying', delay }),
+          })
+          return { uploaded, descriptor }
+        } finally {
+          // After all who wait for it have taken leases of their own.
+          setImmediate(() => working.release())
+        }
+      },
       stop,
       () => emit({ kind: 'waiting' }),
     )
   const tell = (event: UploadEvent): void => {
     if (event.kind === 'waiting') progress.step('Waiting')
-    else if (event.kind === 'sent') progress.bytes('Pushing', event.bytes, layer.size)
+    else if (event.kind === 'sent') progress.bytes('Pushing', event.bytes, event.total)
     else progress.retrying(event.delay)
   }
-  const uploaded = await uploads.join(`${canonicalName(reference)} ${layer.digest}`, work, tell, signal)
+  const key = `${canonicalName(reference)} ${layer.digest}`
+  const { uploaded, descriptor } = await uploads.join(key, work, tell, signal)
+  lease.add(descriptor.digest)
   if (uploaded.how === 'existed') progress.step('Layer already exists')
   else if (uploaded.how === 'mounted') progress.step(`Mounted from ${uploaded.from}`)
   else progress.step('Pushed')
+  return descriptor
 }
 
 /** Other repositories of the same registry that an image with this layer was pulled from or named for. */

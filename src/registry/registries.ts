@@ -64,6 +64,7 @@ export class Registries implements RegistryService {
       policy,
       downloads: new SharedWork(),
       slots: new Semaphore(config.maxConcurrentDownloads ?? 3),
+      ahead: new Map(),
     }
     this.#pushes = {
       images,

@@ -49,6 +49,11 @@ export async function importImage(
       references: reference === undefined ? [] : [reference],
       ...(signal && { signal }),
     })
+  } catch (error) {
+    layer.release()
+    const isUsed = store.all().some(({ image }) => image.contents.includes(layer.diffId))
+    if (!isUsed) store.content.delete(layer.diffId)
+    throw error
   } finally {
     layer.release()
   }

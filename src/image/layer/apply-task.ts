@@ -1,14 +1,14 @@
 /** Unpacks one layer's blob in a confined worker thread, also while the blob is still growing. */
 import * as fs from 'node:fs'
 import { Readable } from 'node:stream'
-import { invalid, tooLarge } from '../../errors.ts'
+import { invalid } from '../../errors.ts'
 import type { TaskPort } from '../confined/task.ts'
 import type { Growing } from '../content-store.ts'
 import { BROKEN, END_BIT } from '../content-writer.ts'
 import { Digester } from '../digest.ts'
 import { TarParser } from '../tar/parser.ts'
 import type { Digest } from '../types.ts'
-import { LayerApplier, type WhiteoutStyle } from './apply.ts'
+import { LayerApplier, layerTooLarge, type WhiteoutStyle } from './apply.ts'
 import { decompressor, detectCompression, MAGIC_LENGTH } from './compression.ts'
 
 export interface ApplyRequest {
@@ -17,9 +17,8 @@ export interface ApplyRequest {
   growing?: Growing['progress']
   whiteouts: WhiteoutStyle
   umask: number
+  /** Of the tar, and of the files in it. */
   maxBytes: number
-  /** Times the compressed bytes, once past {@link RATIO_FROM}. */
-  maxRatio: number
 }
 
 export interface ApplyResult {
@@ -30,8 +29,6 @@ export interface ApplyResult {
 }
 
 const BUFFER = 1 << 20
-/** Below this many bytes no ratio is suspicious. */
-const RATIO_FROM = 1 << 30
 const PROGRESS_STEP = 512 * 1024
 
 /** The task. */
@@ -78,9 +75,7 @@ async function applyCompressed(
   source.on('error', error => unpack.destroy(error))
   for await (const chunk of source.pipe(unpack) as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > RATIO_FROM && bytes > blob.position * request.maxRatio) {
-      throw tooLarge(`layer unpacks to more than ${request.maxRatio} times its size`)
-    }
+    if (bytes > request.maxBytes) throw layerTooLarge(request.maxBytes)
     digester.update(chunk)
     parser.push(chunk)
     report()

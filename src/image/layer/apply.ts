@@ -5,7 +5,7 @@
  * attribute `trusted.overlay.opaque`; without, the folder already holds the layers below and whiteouts remove from it.
  */
 import * as fs from 'node:fs'
-import { invalid, tooLarge } from '../../errors.ts'
+import { type GantryError, invalid, tooLarge } from '../../errors.ts'
 import * as linux from '../../linux/index.ts'
 import {
   createFile,
@@ -68,9 +68,7 @@ export class LayerApplier implements TarHandler {
     this.#entry = entry
     Object.assign(entry, this.#options.owner)
     this.size += entry.type === 'symlink' ? entry.linkName.length : entry.size
-    if (this.size > this.#options.maxBytes) {
-      throw tooLarge(`layer is larger than the limit of ${this.#options.maxBytes} bytes`)
-    }
+    if (this.size > this.#options.maxBytes) throw layerTooLarge(this.#options.maxBytes)
     try {
       this.#place(entry, this.#path)
     } catch (error) {
@@ -252,6 +250,11 @@ export class LayerApplier implements TarHandler {
   #losesBits(mode: number): boolean {
     return (mode & ~0o777) !== 0 || (mode & this.#options.umask) !== 0
   }
+}
+
+/** For more than `limit` bytes. */
+export function layerTooLarge(limit: number): GantryError {
+  return tooLarge(`layer is larger than the limit of ${limit} bytes (max-layer-size)`)
 }
 
 /** A character device 0:0. overlayfs.rst, "whiteouts and opaque directories" */
