@@ -11,20 +11,24 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
+
+#define PROC_MAGIC 0x9fa0
 
 struct record exit_files;
 
 int slot(uint32_t number) { return (int32_t)number < 0 ? -1 : FIRST_SLOT + (int)number; }
 
+// What is meant for the kernel has to reach it: a file below /proc has to be procfs's own.
 int write_whole_file(const char *path, const char *data, size_t length) {
+  struct statfs fs;
   int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return -1;
+  if (strncmp(path, "/proc/", 6) == 0 && (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_MAGIC)) return errno = ENODEV, closing(fd, -1);
   ssize_t written = write(fd, data, length);
-  int error = written < 0 ? errno : written == (ssize_t)length ? 0 : EIO;
-  close(fd);
-  errno = error;
-  return error ? -1 : 0;
+  if (written >= 0 && written != (ssize_t)length) errno = EIO, written = -1;
+  return closing(fd, written < 0 ? -1 : 0);
 }
 
 static int write_pid(const char *path, pid_t pid) {
@@ -118,6 +122,7 @@ static int receive_console(int listener, struct process *p) {
   return 0;
 }
 
+// Run a program of the host to its end.
 static int run_program(struct process *p, char **argv, char **env, bool stdio, struct failure *failure) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   pid_t pid = fork();
@@ -159,8 +164,8 @@ static int op_run(struct process *p, struct reader *r, struct failure *failure) 
       result = run_program(p, argv, env, stdio, failure);
       if (result == 0) result = receive_console(listener, p);
     }
+    if (listener >= 0) closing(listener, 0);
     int error = errno;
-    if (listener >= 0) close(listener);
     unlink(console);
     errno = error;
   }

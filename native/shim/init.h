@@ -24,11 +24,4 @@ int copy_tree(int dirfd, const char *path, bool recursive);
 enum create { CREATE_NOTHING, CREATE_FOLDER, CREATE_FILE, CREATE_AS_SOURCE };
 // Move a detached mount to its place; closes it.
 int attach(struct init *i, int mount, const char *target, enum create create);
-// Close `fd` and hand on a result with its errno.
-static inline int closing(int fd, int result) {
-  int error = errno;
-  close(fd);
-  errno = error;
-  return result;
-}
 #endif

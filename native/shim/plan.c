@@ -13,26 +13,17 @@ static const char *take(struct reader *r, size_t length) {
   return at;
 }
 
-uint16_t get_u16(struct reader *r) {
-  uint16_t value = 0;
-  const char *at = take(r, sizeof value);
-  if (at) memcpy(&value, at, sizeof value);
-  return value;
-}
-
-uint32_t get_u32(struct reader *r) {
-  uint32_t value = 0;
-  const char *at = take(r, sizeof value);
-  if (at) memcpy(&value, at, sizeof value);
-  return value;
-}
-
-uint64_t get_u64(struct reader *r) {
+// A number of so many bytes; little-endian, as we are.
+static uint64_t take_number(struct reader *r, size_t bytes) {
   uint64_t value = 0;
-  const char *at = take(r, sizeof value);
-  if (at) memcpy(&value, at, sizeof value);
+  const char *at = take(r, bytes);
+  if (at) memcpy(&value, at, bytes);
   return value;
 }
+
+uint16_t get_u16(struct reader *r) { return (uint16_t)take_number(r, 2); }
+uint32_t get_u32(struct reader *r) { return (uint32_t)take_number(r, 4); }
+uint64_t get_u64(struct reader *r) { return take_number(r, 8); }
 
 const char *get_bytes(struct reader *r, uint32_t *length) {
   *length = get_u32(r);

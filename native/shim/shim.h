@@ -77,7 +77,7 @@ struct process {
 enum message { // client to shim
   HELLO = 1, START, SIGNAL, RESIZE, CLOSE_STDIN, ATTACH, EXEC, QUIT,
   // shim to client
-  RESULT = 100, STATE, EXIT, EXEC_EXIT, ROTATED,
+  RESULT = 100, STATE, EXIT, ROTATED = 104,
 };
 
 enum attach_flags { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4, ATTACH_CLOSE_STDIN = 8, ATTACH_NONE = 16 };
@@ -161,4 +161,11 @@ void log_end(struct log *log); // partial lines are lines now
 void log_idle(struct log *log); // give memory back
 
 void *allocate(size_t size);
+// Close `fd` and hand on a result with its errno.
+static inline int closing(int fd, int result) {
+  int error = errno;
+  close(fd);
+  errno = error;
+  return result;
+}
 #endif
