@@ -170,6 +170,10 @@ export class BridgeDriver implements Driver {
     )
     try {
       namespace.route.run(...addressRequests(namespace.link(interfaceName).index, attachment))
+      // The kernel learns in its own time that a link is up, and drops packets until then; asking for it makes it learn now
+      // (since Linux 6.8).
+      namespace.link(interfaceName)
+      this.#host.link(hostInterface)
     } catch (error) {
       this.#host.route.attempt([deleteLink(hostInterface)])
       throw error
