@@ -1,6 +1,7 @@
 /** The command line. */
 import { Command, CommanderError } from 'commander'
 import { messageOf } from '../errors.ts'
+import { useCompileCache } from './compile-cache.ts'
 
 const VERSION_TEXT = 'Docker version 0.1.0 (Gantry)'
 
@@ -42,6 +43,7 @@ function inherit(command: Command, parent: Command): Command {
   return command.copyInheritedSettings(parent).exitOverride()
 }
 
+useCompileCache()
 try {
   await main(process.argv.slice(2))
 } catch (error) {
