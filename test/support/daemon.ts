@@ -6,6 +6,7 @@ import * as os from 'node:os'
 import * as path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { busyboxChanges, busyboxRootfs } from './busybox.ts'
+import { patience } from './eventually.ts'
 import { emptyGroups } from './leftovers.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
@@ -111,7 +112,7 @@ export class Daemon {
     child.stderr!.on('data', chunk => {
       this.#log += chunk
     })
-    for (let tries = 0; tries < 600; tries++) {
+    for (let tries = 0; tries < 600 * patience; tries++) {
       if (child.exitCode !== null || child.signalCode !== null) break
       if (await this.#answers()) {
         if (isolate) this.#netns ??= fs.openSync(`/proc/${child.pid}/ns/net`, 'r')

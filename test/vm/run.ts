@@ -8,7 +8,7 @@ import { runInMachine } from './machine.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 const wanted = process.argv.slice(2)
-const paths = wanted.length > 0 ? wanted : ['src/runtime', 'test/limits']
+const paths = wanted.length > 0 ? wanted : ['src/linux', 'src/runtime', 'test/limits', 'test/faults']
 
 for (const [program, name] of [
   ['qemu-system-x86_64', 'qemu-system-x86'],
