@@ -61,6 +61,8 @@ export interface EngineConfig {
   maxConcurrentDownloads?: number
   maxConcurrentUploads?: number
   maxDownloadAttempts?: number
+  /** Bytes of one layer, unpacked; 256 GiB. Gantry's own setting. */
+  maxLayerSize?: number
   experimental?: boolean
   debug?: boolean
 }

@@ -20,6 +20,9 @@ export function containerLaunchFailure(
   cwd: string,
   said?: string,
 ): LaunchFailure {
+  if (error instanceof GantryError && /for seccomp$|seccomp flag$/.test(error.message)) {
+    return failure(`${CREATE}runc create failed: ${error.message}`)
+  }
   if (!(error instanceof LaunchError)) return plain(error)
   if (said) return failure(CREATE + said)
   const text = describe(error, command, cwd)
@@ -49,7 +52,9 @@ function failure(message: string): LaunchFailure {
   )
   if (notFound) return { exitCode: 127, message, error: invalid(message) }
   if (notExecutable) return { exitCode: 126, message, error: invalid(message) }
-  return { exitCode: 128, message, error: new GantryError('internal', message) }
+  // Docker notices only after it called the start a success.
+  const tooLong = message.endsWith(ERRNO_TEXT['E2BIG']!)
+  return { exitCode: 128, message, error: tooLong ? invalid(message) : new GantryError('internal', message) }
 }
 
 const ERRNO_TEXT: Record<string, string> = {
@@ -83,6 +88,9 @@ function describe(error: LaunchError, command: string, cwd: string): string {
       return `chdir to cwd (${JSON.stringify(cwd)}) set in config.json failed: ${text}`
     case 'hostname':
       return `sethostname: ${text}`
+    case 'writeFile':
+      if (error.detail?.startsWith('/proc/sys/')) return sysctlText(error.detail, text)
+      return error.message
     case 'rlimit':
       return `error setting rlimits for ready process: ${text}`
     case 'mountBind':
@@ -92,6 +100,13 @@ function describe(error: LaunchError, command: string, cwd: string): string {
     default:
       return error.message
   }
+}
+
+/** runc 1.3 opens these below a mount of its own, and says so. */
+function sysctlText(file: string, text: string): string {
+  const inside = file.slice('/proc/'.length)
+  const name = inside.slice('sys/'.length).replaceAll('/', '.')
+  return `open sysctl ${name} file: unsafe procfs detected: openat2 fsmount:fscontext:proc/./${inside}: ${text}`
 }
 
 function programText(code: string, text: string, command: string): string {

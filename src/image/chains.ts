@@ -15,7 +15,13 @@ import type { ContentStore, Growing } from './content-store.ts'
 import { type ChainId, chainIds, hexOf } from './digest.ts'
 import type { WhiteoutStyle } from './layer/apply.ts'
 import type { ApplyRequest, ApplyResult } from './layer/apply-task.ts'
-import type { LayerBlob, ReadAhead, UnpackLimits, UnpackOptions } from './snapshots.ts'
+import {
+  type LayerBlob,
+  MAX_LAYER_BYTES,
+  type ReadAhead,
+  type UnpackLimits,
+  type UnpackOptions,
+} from './snapshots.ts'
 import type { Digest } from './types.ts'
 
 /** `layer.json` */

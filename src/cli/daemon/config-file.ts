@@ -57,6 +57,9 @@ export function readConfigFile(file: string, required: boolean): Values {
 /** These hold objects in the file and lines on the command line. */
 const structured = ['runtimes', 'default-ulimits', 'default-address-pools', 'builder', 'proxies', 'features']
 
+/** Sizes: text with a unit, or bytes. */
+const sizes = ['default-shm-size', 'max-layer-size']
+
 function fits(key: string, kind: Kind, value: unknown): boolean {
   if (structured.includes(key)) return typeof value === 'object' && value !== null
   switch (kind) {
@@ -64,7 +67,7 @@ function fits(key: string, kind: Kind, value: unknown): boolean {
     case 'number':
       return typeof value === kind
     case 'text':
-      return typeof value === 'string' || (key === 'default-shm-size' && typeof value === 'number')
+      return typeof value === 'string' || (sizes.includes(key) && typeof value === 'number')
     case 'list':
       return Array.isArray(value) && value.every(entry => typeof entry === 'string')
     default:

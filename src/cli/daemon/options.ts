@@ -138,6 +138,7 @@ export const rows: Row[] = [
   row('max-concurrent-downloads', 'number', 'Set the max concurrent downloads', {
     to: 'engine.maxConcurrentDownloads',
   }),
+  row('max-layer-size', 'text', 'Refuse image layers that unpack to more than this (default 256GiB)'),
   row('max-concurrent-uploads', 'number', 'Set the max concurrent uploads', {
     to: 'engine.maxConcurrentUploads',
   }),

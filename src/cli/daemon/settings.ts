@@ -67,6 +67,8 @@ function structured(values: Values): EngineConfig {
   }
   const shm = values['default-shm-size']
   if (shm !== undefined) config.defaultShmSize = sizeOf('default-shm-size', shm)
+  const layer = values['max-layer-size']
+  if (layer !== undefined) config.maxLayerSize = sizeOf('max-layer-size', layer)
   const runtimes = values['runtimes']
   if (runtimes) config.runtimes = runtimesOf(runtimes as Values)
   const ulimits = values['default-ulimits']
