@@ -68,7 +68,7 @@ function probeV2(root: string): CgroupSupport {
   const io = controllers.has('io')
   return {
     memoryLimit: controllers.has('memory'),
-    swapLimit: controllers.has('memory') && hasSwapAccounting(root),
+    swapLimit: controllers.has('memory') && offers(root, 'memory.swap.max'),
     memoryReservation: controllers.has('memory'),
     memorySwappiness: false,
     oomKillDisable: false,
@@ -78,8 +78,8 @@ function probeV2(root: string): CgroupSupport {
     cpuRealtime: false,
     cpuset: controllers.has('cpuset'),
     pidsLimit: controllers.has('pids'),
-    blkioWeight: io,
-    blkioWeightDevice: io,
+    blkioWeight: io && offers(root, 'io.weight'),
+    blkioWeightDevice: io && offers(root, 'io.weight'),
     blkioReadBps: io,
     blkioWriteBps: io,
     blkioReadIops: io,
@@ -88,12 +88,16 @@ function probeV2(root: string): CgroupSupport {
   }
 }
 
-/** The root of the tree has no memory.swap.max; any group below it shows whether swap is counted. */
-function hasSwapAccounting(root: string): boolean {
+/**
+ * Whether groups have this file. The root of the tree lacks many, but any group below it that has the controller shows; until there
+ * is one, yes.
+ */
+function offers(root: string, file: string): boolean {
+  const [controller] = file.split('.')
   const group = fs.readdirSync(root, { withFileTypes: true }).find(entry => {
-    return entry.isDirectory() && fs.existsSync(`${root}/${entry.name}/memory.max`)
+    return entry.isDirectory() && fs.existsSync(`${root}/${entry.name}/${controller}.max`)
   })
-  return group === undefined || fs.existsSync(`${root}/${group.name}/memory.swap.max`)
+  return group === undefined || fs.existsSync(`${root}/${group.name}/${file}`)
 }
 
 /** The `Warnings` of `GET /info`. */
@@ -101,6 +105,7 @@ export function cgroupWarnings(
   host: CgroupSupport = cgroupSupport(),
   version = detectCgroups().version,
 ): string[] {
+  const io = (v1: string, v2: string): string => (version === 2 ? v2 : v1)
   const texts: [boolean, string][] = [
     [host.memoryLimit, 'WARNING: No memory limit support'],
     [host.swapLimit, 'WARNING: No swap limit support'],
@@ -111,12 +116,12 @@ export function cgroupWarnings(
     [host.cpuShares, 'WARNING: No cpu shares support'],
     [host.cpuset, 'WARNING: No cpuset support'],
     [host.pidsLimit, 'WARNING: No pids limit support'],
-    [host.blkioWeight, 'WARNING: No blkio weight support'],
-    [host.blkioWeightDevice, 'WARNING: No blkio weight_device support'],
-    [host.blkioReadBps, 'WARNING: No blkio throttle.read_bps_device support'],
-    [host.blkioWriteBps, 'WARNING: No blkio throttle.write_bps_device support'],
-    [host.blkioReadIops, 'WARNING: No blkio throttle.read_iops_device support'],
-    [host.blkioWriteIops, 'WARNING: No blkio throttle.write_iops_device support'],
+    [host.blkioWeight, `WARNING: No ${io('blkio weight', 'io.weight')} support`],
+    [host.blkioWeightDevice, `WARNING: No ${io('blkio weight_device', 'io.weight (per device)')} support`],
+    [host.blkioReadBps, `WARNING: No ${io('blkio throttle.read_bps_device', 'io.max (rbps)')} support`],
+    [host.blkioWriteBps, `WARNING: No ${io('blkio throttle.write_bps_device', 'io.max (wbps)')} support`],
+    [host.blkioReadIops, `WARNING: No ${io('blkio throttle.read_iops_device', 'io.max (riops)')} support`],
+    [host.blkioWriteIops, `WARNING: No ${io('blkio throttle.write_iops_device', 'io.max (wiops)')} support`],
   ]
   return texts.filter(([present]) => !present).map(([, text]) => text)
 }
