@@ -11,6 +11,7 @@ const rules: [RegExp, string][] = [
   ],
   [/\b\d+(\.\d+)?\s?(B|kB|MB|GB|KiB|MiB|GiB)\b/g, '<size>'],
   [/[\w./-]*\/volumes\//g, '<root>/volumes/'],
+  [/\bfrom 0\.01 to \d+\.\d\d, as there are only \d+ CPUs/g, 'from 0.01 to <n>, as there are only <n> CPUs'],
   [/\b1[67]\d{8}\b/g, '<seconds>'],
 ]
 

@@ -5,10 +5,22 @@
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { folders, loadAreas, Runner } from './run.ts'
-import type { Recording } from './scenario.ts'
+import type { Recording, Scenario } from './scenario.ts'
 
 const host = process.env['DOCKER_HOST']
 if (!host) throw new Error('DOCKER_HOST must name the engine to record')
+
+/**
+ * An engine that is recorded may be shared. `system prune` and `builder prune` take the build cache whatever filter they are given,
+ * and any other prune takes what is not the scenario's unless a label holds it back.
+ */
+function checkHarmless(title: string, { setup = '', run }: Scenario): void {
+  for (const [command, kind] of `${setup}\n${run}`.matchAll(/docker (\w+) prune[^;|\n]*/g)) {
+    if (['system', 'builder', 'buildx'].includes(kind!) || !command.includes('--filter label=$N')) {
+      throw new Error(`${title} would prune what others made: ${command}`)
+    }
+  }
+}
 
 const wanted = process.argv.slice(2)
 const runner = new Runner(host)
@@ -18,6 +30,7 @@ try {
     const file = path.join(folders.recordings, `${area.name}.json`)
     const known: Recording = fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, 'utf8')) : {}
     const recording: Recording = {}
+    for (const scenario of area.scenarios) checkHarmless(`${area.name}/${scenario.name}`, scenario)
     for (const scenario of area.scenarios) {
       const asked =
         wanted.length === 0 || wanted.includes(area.name) || wanted.includes(`${area.name}/${scenario.name}`)

@@ -219,8 +219,8 @@ export default area('network', [
     'docker network create --label $N=yes --subnet 10.231.7.0/24 $N >/dev/null',
     'docker network prune -f --filter label=$N --filter until=1h',
   ],
-  ['prune-filter-bad', 'docker network prune -f --filter odd=1'],
-  ['prune-until-bad', 'docker network prune -f --filter until=odd'],
+  ['prune-filter-bad', 'docker network prune -f --filter label=$N --filter odd=1'],
+  ['prune-until-bad', 'docker network prune -f --filter label=$N --filter until=odd'],
 
   ['connect', `${CREATE}; ${RUN} --network none $I sleep 100`, 'docker network connect $N $N'],
   [

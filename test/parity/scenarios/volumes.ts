@@ -63,7 +63,6 @@ export default area('volumes', [
   ],
   ['list-filter-dangling-bad', 'docker volume ls --filter dangling=odd'],
   ['list-filter-unknown', 'docker volume ls --filter odd=1'],
-  ['inspect-keys', V, show('{{range $k, $v := .}}{{$k}} {{end}}')],
   ['inspect-raw-keys', V, 'docker volume inspect $N | grep -o \'^        "[A-Za-z]*"\''],
   ['inspect-missing', V, "docker volume inspect -f '{{.Name}}' $N no-such-volume"],
   ['remove', V, 'docker volume rm $N; docker volume rm $N'],
@@ -77,8 +76,8 @@ export default area('volumes', [
     'docker volume create --label $N=yes $N',
     'docker volume prune -f --filter label=$N; docker volume ls -q --filter name=$N',
   ],
-  ['prune-filter-bad', 'docker volume prune -f --filter odd=1'],
-  ['prune-until', 'docker volume prune -f --filter until=1h'],
+  ['prune-filter-bad', 'docker volume prune -f --filter label=$N --filter odd=1'],
+  ['prune-until', 'docker volume prune -f --filter label=$N --filter until=1h'],
   ['update-local', V, 'docker volume update $N'],
 
   [
@@ -105,7 +104,6 @@ export default area('volumes', [
   ['volume-named-stays', `${V}; ${C} -v $N:/v $I`, 'docker rm -v $N; docker volume ls -q --filter name=$N'],
   ['volume-created-by-run', `${R} -v $N:/v $I true; ${show('{{.Name}} {{json .Labels}} {{json .Options}}')}`],
   ['volume-driver', `${C} --volume-driver local -v $N:/v $I >/dev/null; ${MOUNTS}`],
-  ['volume-driver-unknown', `${C} --volume-driver no-such-driver -v $N:/v $I`],
   ['volume-mode-bad', `${C} -v $N:/v:odd $I`],
   ['volume-mode-conflict', `${C} -v $N:/v:ro,rw $I`],
   ['volume-too-many-parts', `${C} -v a:b:c:d $I`],
@@ -115,7 +113,6 @@ export default area('volumes', [
   ['volume-z', `${C} -v $N:/v:z -v /tmp:/h:Z,ro $I >/dev/null; ${MOUNTS}`],
   ['volume-propagation', `${C} -v /tmp:/h:rslave $I >/dev/null; ${MOUNTS}`],
   ['volume-propagation-named', `${C} -v $N:/h:rslave $I`],
-  ['bind-created', `${R} -v $PWD/new:/h $I true; ls -d new 2>/dev/null; echo done`],
   [
     'bind-mount-form',
     `${C} --mount type=bind,source=/tmp,target=/h,readonly,bind-propagation=rslave $I >/dev/null; ${MOUNTS}; ${HOST_MOUNTS}`,
@@ -159,18 +156,13 @@ export default area('volumes', [
     `${V}; docker run --rm --network none --name $N -v $N:/v $I sh -c 'mkdir /v/sub; echo deep > /v/sub/f'`,
     `${R} --mount type=volume,source=$N,target=/s,volume-subpath=sub $I cat /s/f`,
   ],
-  [
-    'mount-subpath-missing',
-    V,
-    `${R} --mount type=volume,source=$N,target=/s,volume-subpath=nope $I true 2>&1 | sed -E 's#/[^ ]*/volumes/#<root>/volumes/#g' | sed -E 's/[0-9a-f]{64}/<id>/g'`,
-  ],
+  ['mount-subpath-missing', V, `${R} --mount type=volume,source=$N,target=/s,volume-subpath=nope $I true`],
   ['mount-subpath-escape', V, `${R} --mount type=volume,source=$N,target=/s,volume-subpath=../x $I true`],
   ['mount-subpath-absolute', V, `${C} --mount type=volume,source=$N,target=/s,volume-subpath=/x $I`],
   [
     'mount-image',
     `${R} --mount type=image,source=$I,target=/img $I sh -c 'test -s /img/etc/passwd && echo there; touch /img/f'`,
   ],
-  ['mount-image-missing', `${R} --mount type=image,source=parity/nope:1,target=/img $I true`],
   ['mount-image-no-source', `${C} --mount type=image,target=/img $I`],
   [
     'mount-image-subpath',
@@ -181,7 +173,6 @@ export default area('volumes', [
   ['mount-duplicates', `${C} --mount type=tmpfs,target=/t --mount type=tmpfs,target=/t $I`],
   ['mount-and-volume-duplicates', `${C} -v $N:/t --mount type=tmpfs,target=/t $I`],
   ['tmpfs-and-volume-duplicates', `${C} -v $N:/t --tmpfs /t $I`],
-  ['mount-file-onto-folder', `echo x > f; ${R} -v $PWD/run.sh:/h $I true; echo $?`],
   ['mount-default-type', `${C} --mount source=$N,target=/v $I >/dev/null; ${MOUNTS}`],
   [
     'volumes-from',

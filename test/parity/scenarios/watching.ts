@@ -91,15 +91,9 @@ export default area('watching', [
     'docker create --name $N -l $N=yes $I',
     'docker container prune -f --filter label=$N --filter until=2h',
   ],
-  ['prune-containers-bad', 'docker container prune -f --filter odd=1'],
+  ['prune-containers-bad', 'docker container prune -f --filter label=$N --filter odd=1'],
   ['prune-images', 'docker image prune -f --filter label=$N'],
-  ['prune-images-bad', 'docker image prune -f --filter odd=1'],
-  [
-    'prune-system',
-    'docker create --name $N -l $N=yes $I; docker volume create --label $N=yes $N; docker network create --label $N=yes --subnet 10.231.7.0/24 $N',
-    "docker system prune -f --volumes --filter label=$N | sed -E 's/^Total.*/Total/'",
-  ],
-  ['prune-system-until-volumes', 'docker system prune -f --volumes --filter until=1h --filter label=$N'],
+  ['prune-images-bad', 'docker image prune -f --filter label=$N --filter odd=1'],
 
   [
     'info-drivers',
