@@ -4,7 +4,9 @@ import * as fs from 'node:fs'
 import { invalid, notFound } from '../errors.ts'
 import type { ImageRecord } from '../image/image-store.ts'
 import { familiar, parseReference, withDefaultTag } from '../image/reference.ts'
+import { defaultMaskedPaths, defaultReadonlyPaths } from '../runtime/build-spec.ts'
 import { cgroupSupport, detectCgroups } from '../runtime/cgroup/index.ts'
+import { hostFacts } from '../runtime/host.ts'
 import { nowText } from './clock.ts'
 import type { EngineContext } from './context.ts'
 import { resolveLinks } from './links.ts'
@@ -35,7 +37,7 @@ export async function createContainer(context: EngineContext, spec: ContainerSpe
   const image = findImage(context, spec)
   const imageConfig = image?.image.config
   const config = mergeConfig(spec.config, imageConfig?.config)
-  const { path, args } = commandOf(config)
+  const command = commandOf(config)
   parseSecurityOptions(host.securityOpt ?? [])
 
   const id = randomBytes(32).toString('hex')
@@ -66,8 +68,7 @@ export async function createContainer(context: EngineContext, spec: ContainerSpe
       mounts: [],
       networks: spec.networks ?? (host.networkMode === 'none' ? { none: {} } : {}),
       state: { ...initialState },
-      path,
-      args,
+      ...command,
       logPath: logPathOf(paths.folder, id, host.logConfig!),
     }
     if (!joinsNetwork(host)) context.networks.validate(networkContainer(context, record))
@@ -112,7 +113,7 @@ function findImage(context: EngineContext, { config, platform }: ContainerSpec):
     const actual = [own.os, own.architecture, own.variant].filter(Boolean).join('/')
     const name = familiar(withDefaultTag(parseReference(config.image)))
     throw notFound(
-      `image with reference ${name} was found but does not provide the specified platform (${wanted}): wanted ${wanted}, actual: ${actual}`,
+      `image with reference ${name} was found but its platform (${actual}) does not match the specified platform (${wanted})`,
     )
   }
   return record
@@ -122,6 +123,13 @@ function findImage(context: EngineContext, { config, platform }: ContainerSpec):
 function applyHostDefaults({ config }: EngineContext, host: HostSpec): void {
   host.logConfig = mergeLogConfig(host.logConfig, config.logConfig)
   checkLogConfig(host.logConfig)
+  if (host.privileged || host.ipcMode === 'host' || host.pidMode === 'host') {
+    if (!host.securityOpt?.length) host.securityOpt = ['label=disable']
+  }
+  if (!host.privileged) {
+    host.maskedPaths ??= [...defaultMaskedPaths, ...hostFacts().thermalThrottlePaths]
+    host.readonlyPaths ??= [...defaultReadonlyPaths]
+  }
   host.networkMode ||= 'bridge'
   if (host.networkMode === 'default') host.networkMode = 'bridge'
   host.shmSize ||= config.defaultShmSize ?? 64 * 1024 * 1024

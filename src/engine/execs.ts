@@ -53,6 +53,7 @@ export class Execs {
     if (spec.cmd.length === 0) throw invalid('No exec command specified')
     if (spec.detachKeys) parseDetachKeys(spec.detachKeys)
     this.#checkRunning(container, containerRef)
+    if (spec.user) resolveUser({ user: spec.user, ...userFiles(this.#context, container) })
     return this.#register(container, spec).id
   }
 

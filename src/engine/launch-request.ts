@@ -16,6 +16,7 @@ import { cleanPath, parseTmpfsOptions } from './mount-parse.ts'
 import { pathsOf } from './paths.ts'
 import { openInRoot, userFiles } from './rootfs.ts'
 import { parseSeccompProfile, parseSecurityOptions } from './security.ts'
+import { checkSysctls } from './sysctls.ts'
 import type { HostSpec, MountPoint, Ulimit } from './types.ts'
 
 /** Throws GantryErrors in Docker's words, for what only the moment of the start can tell. */
@@ -26,6 +27,7 @@ export function runtimeRequest(
 ): RuntimeRequest {
   const { record } = container
   const { config, host } = record
+  checkSysctls(host)
   const security = parseSecurityOptions(host.securityOpt ?? [])
   const user = resolveUser({ user: config.user, groupAdd: host.groupAdd, ...userFiles(context, container) })
   const devices = (host.devices ?? []).map(device =>
@@ -33,7 +35,7 @@ export function runtimeRequest(
   )
   const rlimits = ulimits(context, host)
   const initPath = (host.init ?? context.config.init) ? initBinary(context) : undefined
-  const seccomp = security.seccomp ?? daemonSeccomp(context)
+  const seccomp = security.seccomp ?? (host.privileged ? 'unconfined' : daemonSeccomp(context))
   const { home, ...ids } = user
   return {
     id: record.id,
@@ -84,24 +86,24 @@ export function runtimeRequest(
 function joined({ store }: EngineContext, mode: string | undefined, namespace: 'pid' | 'ipc'): NamespaceMode {
   if (mode === 'host') return 'host'
   if (!mode?.startsWith('container:')) return 'private'
-  const target = runningTarget(store.find(mode.slice('container:'.length)), mode)
+  const target = runningTarget(store.find(mode.slice('container:'.length)), mode, namespace)
   if (namespace === 'ipc' && target.record.host.ipcMode !== 'shareable') {
     const { ipcMode } = target.record.host
     if (ipcMode !== 'host') {
       throw invalid(
-        `cannot join IPC of a non-shareable container ${target.id} (hint: use IpcMode:shareable for the donor container): non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+        `failed to join IPC namespace: container ${target.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
       )
     }
   }
   return { path: `/proc/${target.task!.pid}/ns/${namespace}` }
 }
 
-function runningTarget(target: Container | undefined, mode: string): Container {
+function runningTarget(target: Container | undefined, mode: string, namespace: 'pid' | 'ipc'): Container {
   const ref = mode.slice('container:'.length)
   if (!target) throw notFound(`No such container: ${ref}`)
   if (!target.task) {
     const why = target.record.state.status === 'restarting' ? 'is restarting' : 'is not running'
-    throw conflict(`cannot join namespace of a non running container: container ${ref} ${why}`)
+    throw conflict(`failed to join ${namespace.toUpperCase()} namespace: container ${target.id} ${why}`)
   }
   return target
 }

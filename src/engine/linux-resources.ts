@@ -56,6 +56,6 @@ function rates(devices: readonly ThrottleDevice[] | undefined): ThrottleRate[] |
 
 function device(path: string): { major: number; minor: number } {
   const stats = fs.statSync(path, { throwIfNoEntry: false })
-  if (!stats) throw invalid(`no such file or directory: ${path}`)
+  if (!stats) throw invalid(`stat ${path}: no such file or directory`)
   return { major: deviceMajor(stats.rdev), minor: deviceMinor(stats.rdev) }
 }

@@ -1,5 +1,6 @@
 /** What `--log-opt labels|env|tag` puts into each log line. moby daemon/logger: loginfo.go */
 import { hostname } from 'node:os'
+import { invalid } from '../errors.ts'
 import { splitOnce } from './filters.ts'
 import type { ContainerRecord } from './types.ts'
 
@@ -28,7 +29,7 @@ function select(
   }
 }
 
-/** `{{.Name}}/{{.ID}}`: the fields of Docker's template; what is unknown becomes nothing. */
+/** `{{.Name}}/{{.ID}}`: the fields of Docker's template; what is unknown becomes nothing. Raises invalid for half a template. */
 export function expandTag(template: string, record: ContainerRecord): string {
   const fields: Record<string, string> = {
     ID: record.id.slice(0, 12),
@@ -40,6 +41,11 @@ export function expandTag(template: string, record: ContainerRecord): string {
     DaemonName: 'docker',
     Hostname: hostname(),
     Command: [record.path, ...record.args].join(' '),
+  }
+  if (/{{[^}]*$/.test(template)) {
+    throw invalid(
+      'failed to create task for container: failed to initialize logging driver: template: log-tag:1: unclosed action',
+    )
   }
   return template.replace(/{{\s*\.(\w+)\s*}}/g, (_, name: string) => fields[name] ?? '')
 }

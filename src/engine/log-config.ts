@@ -1,5 +1,5 @@
 /** Log drivers and their options: which there are, and what each takes. */
-import { invalid, notImplemented } from '../errors.ts'
+import { invalid, messageOf, notImplemented } from '../errors.ts'
 import type { LogConfig } from './types.ts'
 
 const COMMON = ['mode', 'max-buffer-size', 'labels', 'labels-regex', 'env', 'env-regex', 'tag']
@@ -32,18 +32,28 @@ export function checkLogConfig(config: LogConfig | undefined): void {
     throw invalid(`error looking up logging plugin ${config.type}: plugin "${config.type}" not found`)
   }
   for (const option of Object.keys(config.options)) {
-    if (!known.includes(option)) throw invalid(`unknown log opt '${option}' for ${config.type} log driver`)
+    if (!known.includes(option)) throw invalid(unknownOption(option, config.type))
   }
   const mode = config.options['mode'] ?? 'blocking'
-  if (mode !== 'blocking' && mode !== 'non-blocking') throw invalid(`logger: invalid logging mode "${mode}"`)
+  if (mode !== 'blocking' && mode !== 'non-blocking')
+    throw invalid(`logger: logging mode not supported: ${mode}`)
   const buffer = config.options['max-buffer-size']
   if (buffer !== undefined) {
     if (mode !== 'non-blocking') {
       throw invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
     }
-    parseSize(buffer)
+    try {
+      parseSize(buffer)
+    } catch (error) {
+      throw invalid(`error parsing option max-buffer-size: ${messageOf(error)}`, error)
+    }
   }
 }
+
+const unknownOption = (option: string, driver: string): string =>
+  driver === 'local'
+    ? `unknown log opt '${option}' for log driver local`
+    : `unknown log opt '${option}' for ${driver} log driver`
 
 const UNITS: Record<string, number> = { '': 0, b: 0, k: 1, m: 2, g: 3, t: 4, p: 5 }
 

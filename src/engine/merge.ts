@@ -2,6 +2,7 @@
 import { invalid } from '../errors.ts'
 import type { ImageRuntimeConfig } from '../image/types.ts'
 import { splitOnce } from './filters.ts'
+import { cleanPath } from './mount-parse.ts'
 import type { ContainerConfig, HealthcheckSpec } from './types.ts'
 
 export function mergeConfig(config: ContainerConfig, image: ImageRuntimeConfig = {}): ContainerConfig {
@@ -14,7 +15,8 @@ export function mergeConfig(config: ContainerConfig, image: ImageRuntimeConfig =
   }
   if (resets) merged.entrypoint = undefined
   merged.user = config.user || image.User || ''
-  merged.workingDir = config.workingDir || image.WorkingDir || ''
+  const workingDir = config.workingDir || image.WorkingDir || ''
+  merged.workingDir = workingDir.startsWith('/') ? cleanPath(workingDir) : workingDir
   merged.env = mergeEnv(config.env ?? [], image.Env ?? [])
   merged.exposedPorts = [
     ...new Set([...(config.exposedPorts ?? []), ...Object.keys(image.ExposedPorts ?? {})]),

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs'
 import { invalid } from '../errors.ts'
 import type { VolumeRecord, VolumeRequest } from '../volume/volumes.ts'
-import { checkMountSpec, cleanPath, parseBind, parseTmpfsOptions, parseVolumesFrom } from './mount-parse.ts'
+import { checkMountSpec, cleanPath, parseBind, parseVolumesFrom } from './mount-parse.ts'
 import type { ContainerConfig, HostSpec, MountPoint, MountSpec } from './types.ts'
 
 /** What resolving needs to know; nothing is made before every word was checked. */
@@ -30,11 +30,9 @@ export function resolveMounts(config: ContainerConfig, host: HostSpec, sources: 
     drafts.set(draft.destination, draft)
   }
   for (const target of Object.keys(host.tmpfs ?? {})) {
-    parseTmpfsOptions(host.tmpfs![target]!)
+    // Its options are looked at when it is mounted, as Docker does.
     if (!target.startsWith('/')) {
-      throw invalid(
-        `invalid mount config for type "tmpfs": invalid mount path: '${target}' mount path must be absolute`,
-      )
+      throw invalid(`invalid mount path: '${target}' mount path must be absolute`)
     }
     taken.add(cleanPath(target))
   }

@@ -7,8 +7,8 @@ import type { HostSpec, Resources } from './types.ts'
 const MINIMUM_MEMORY = 6 * 1024 * 1024
 const cpuCount = cpus().length
 
-/** Checks and drops what this kernel cannot do (a warning each). Changes `resources`. */
-export function checkResources(resources: HostSpec, current: Resources = {}): string[] {
+/** Checks and drops what this kernel cannot do (a warning each). Changes `resources`. `current` are those that an update changes. */
+export function checkResources(resources: HostSpec, current?: Resources): string[] {
   const warnings: string[] = []
   checkMemory(resources, current, warnings)
   checkCpu(resources, warnings)
@@ -25,7 +25,7 @@ export function checkResources(resources: HostSpec, current: Resources = {}): st
   return warnings
 }
 
-function checkMemory(resources: Resources, current: Resources, warnings: string[]): void {
+function checkMemory(resources: Resources, current: Resources | undefined, warnings: string[]): void {
   const support = cgroupSupport()
   const memory = resources.memory ?? 0
   const swap = resources.memorySwap ?? 0
@@ -48,7 +48,7 @@ function checkMemory(resources: Resources, current: Resources, warnings: string[
   if (memory > 0 && swap > 0 && swap < memory) {
     throw invalid('Minimum memoryswap limit should be larger than memory limit, see usage')
   }
-  if (memory === 0 && swap > 0 && !current.memory) {
+  if (memory === 0 && swap > 0 && !current) {
     throw invalid('You should always set the Memory limit when using Memoryswap limit, see usage')
   }
   if (swappiness !== undefined && swappiness !== -1) {
@@ -72,7 +72,7 @@ function checkMemory(resources: Resources, current: Resources, warnings: string[
     if (!support.oomKillDisable) {
       warnings.push('Your kernel does not support OomKillDisable. OomKillDisable discarded.')
       delete resources.oomKillDisable
-    } else if (!memory && !current.memory) {
+    } else if (!memory && !current?.memory) {
       warnings.push(
         'OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.',
       )
@@ -103,6 +103,9 @@ function checkCpu(resources: Resources, warnings: string[]): void {
     throw invalid('CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)')
   }
   if (quota > 0 && quota < 1000) throw invalid('CPU cfs quota can not be less than 1ms (i.e. 1000)')
+  if ((resources.cpuShares ?? 0) < 0) {
+    throw invalid(`invalid CPU shares (${resources.cpuShares}): value must be a positive integer`)
+  }
   if ((resources.cpuShares ?? 0) > 0 && !support.cpuShares) {
     warnings.push('Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.')
     delete resources.cpuShares
@@ -165,7 +168,7 @@ function checkBlockIo(resources: Resources, warnings: string[]): void {
     warnings.push(
       'Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.',
     )
-    delete resources.blkioWeightDevice
+    resources.blkioWeightDevice = []
   }
   for (const [key, supported, label] of THROTTLES) {
     if (resources[key]?.length && !support[supported]) {

@@ -47,6 +47,7 @@ export function parseSecurityOptions(options: readonly string[]): SecurityOption
         parsed.noNewPrivileges = /^(true|1|t)$/i.test(value)
         break
       case 'writable-cgroups':
+        if (!/^(true|false|1|0|t|f)$/i.test(value)) fail(option)
         break
       default:
         fail(option)

@@ -118,11 +118,11 @@ function checkAgainst(host: HostSpec, changes: Resources, fail: (text: string) =
   }
   if (changes.nanoCpus && (host.cpuPeriod || host.cpuQuota)) {
     const what = host.cpuPeriod ? 'CPU Period' : 'CPU Quota'
-    throw invalid(`Conflicting options: Nano CPUs cannot be updated as ${what} has already been set`)
+    throw fail(`Conflicting options: Nano CPUs cannot be updated as ${what} has already been set`)
   }
   if ((changes.cpuPeriod || changes.cpuQuota) && host.nanoCpus) {
     const what = changes.cpuPeriod ? 'CPU Period' : 'CPU Quota'
-    throw invalid(`Conflicting options: ${what} cannot be updated as NanoCPUs has already been set`)
+    throw fail(`Conflicting options: ${what} cannot be updated as NanoCPUs has already been set`)
   }
   if (swap > 0 && memory === 0 && currentMemory > swap) {
     throw fail(

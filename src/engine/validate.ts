@@ -1,6 +1,7 @@
 /** What a create request may not say, in Docker's words and Docker's order. What only costs a warning is collected. */
 import { cpus } from 'node:os'
 import { invalid } from '../errors.ts'
+import { tweakCapabilities } from '../runtime/capabilities.ts'
 import { checkLogConfig } from './log-config.ts'
 import { checkResources } from './resources.ts'
 import { parseSignal } from './signals.ts'
@@ -81,6 +82,7 @@ function checkHost(host: HostSpec, runtimes: readonly string[]): string[] {
   for (const entry of host.extraHosts ?? []) {
     if (!/^[^:=]+[:=].+$/.test(entry)) throw invalid(`bad format for add-host: ${JSON.stringify(entry)}`)
   }
+  tweakCapabilities(host.capAdd, host.capDrop)
   checkPorts(host)
   checkModes(host)
   if (host.isolation && host.isolation !== 'default') {
@@ -94,11 +96,16 @@ function checkHost(host: HostSpec, runtimes: readonly string[]): string[] {
   if (host.runtime && !runtimes.includes(host.runtime)) {
     throw invalid(`unknown or invalid runtime name: ${host.runtime}`)
   }
+  const strange = Object.keys(host.storageOpt ?? {}).find(key => key.toLowerCase() !== 'size')
+  if (strange) throw invalid(`Unknown option ${strange}`)
   if (host.storageOpt && Object.keys(host.storageOpt).length > 0) {
     throw invalid("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
   }
   if (host.deviceRequests?.length) {
-    const { driver = '', capabilities = [] } = host.deviceRequests[0]!
+    const { driver = '', capabilities = [], deviceIds = [] } = host.deviceRequests[0]!
+    if (driver === 'cdi') {
+      throw invalid(`CDI device injection failed: unresolvable CDI devices ${deviceIds.join(', ')}`)
+    }
     const text = capabilities.map(set => `[${set.join(' ')}]`).join(' ')
     throw invalid(`could not select device driver ${JSON.stringify(driver)} with capabilities: [${text}]`)
   }
