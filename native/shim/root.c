@@ -165,14 +165,15 @@ static int op_mask(struct init *i, const char *path, struct failure *failure) {
   if (place < 0) return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
   if (fstat(place, &st) < 0) return -1;
   if (S_ISDIR(st.st_mode)) {
-    char *none[] = {"size=0", "nr_inodes=1", NULL};
+    char *none[] = {"source=tmpfs", "size=0", "nr_inodes=1", NULL};
     // The first is used itself, since a mount that is nowhere attached can be copied only since Linux 6.15.
     bool first = i->empty < 0;
     if (first) i->empty = make_fs("tmpfs", none, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, failure);
     mount = i->empty < 0 ? -1 : first ? fcntl(i->empty, F_DUPFD_CLOEXEC, 3) : copy_tree(i->empty, "", false);
   } else {
-    // The host's own /dev/null, and proof that it is: nothing of the container can stand in for it.
-    int null = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+    // The root's own /dev/null, and proof that it is: nothing that the image brought can stand in for it.
+    int null = open_in_root(i, "/dev/null", O_PATH | O_NOFOLLOW);
+    if (null < 0) null = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
     if (null < 0 || fstat(null, &st) < 0) return -1;
     if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) return errno = ENODEV, -1;
     mount = copy_tree(null, "", false);
