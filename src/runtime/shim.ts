@@ -134,6 +134,7 @@ export class ShimConnection {
     this.#events = events
     socket.on('data', bytes => this.#read(bytes as Buffer))
     socket.on('error', () => {}) // 'close' follows
+    socket.on('end', () => socket.destroy()) // also of a socket that could still be written to
     socket.on('close', () => this.#close())
   }
 
