@@ -14,15 +14,15 @@ const packages = [
   'stress-ng',
   'iperf3',
 ]
-const archive = path.resolve(import.meta.dirname, '../../.cache/debian-servers.tar')
+export const serversArchive = path.resolve(import.meta.dirname, '../../.cache/debian-servers.tar')
 
 /**
  * Put `debian:12` and `debian:servers` into `daemon`. The first time, the packages are installed in a container, which needs a
  * daemon in the host's own network; the image is kept for daemons that come later.
  */
 export async function addServersImage(daemon: Daemon): Promise<void> {
-  if (fs.existsSync(archive)) {
-    await daemon.ok('load', '-q', '-i', archive)
+  if (fs.existsSync(serversArchive)) {
+    await daemon.ok('load', '-q', '-i', serversArchive)
     return
   }
   const environment = 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -31,7 +31,7 @@ export async function addServersImage(daemon: Daemon): Promise<void> {
   await daemon.ok('run', '--name', 'work', '--network', 'host', 'debian:12', 'sh', '-c', install)
   await daemon.ok('commit', '-m', 'servers', 'work', 'debian:servers')
   await daemon.ok('rm', 'work')
-  const partial = `${archive}.${process.pid}`
+  const partial = `${serversArchive}.${process.pid}`
   await daemon.ok('save', '-o', partial, 'debian:12', 'debian:servers')
-  fs.renameSync(partial, archive)
+  fs.renameSync(partial, serversArchive)
 }

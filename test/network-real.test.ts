@@ -1,0 +1,173 @@
+/** Real servers and real clients on Gantry's networks: nginx, Redis, PostgreSQL, iperf3, docker compose. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { eventually } from './support/eventually.ts'
+import { fetchFrom, Neighbour } from './support/neighbour.ts'
+import { addServersImage, serversArchive } from './support/servers-image.ts'
+
+function cannotRun(): string | false {
+  if (!fs.existsSync(serversArchive)) {
+    return 'needs the image that databases.test.ts makes (its packages come from a Debian mirror)'
+  }
+  try {
+    for (const program of ['ip', 'curl']) execFileSync('sh', ['-c', `command -v ${program}`])
+  } catch {
+    return 'needs ip and curl (Debian: apt-get install iproute2 curl)'
+  }
+  return cannotRunDaemon()
+}
+
+function lacksCompose(): string | false {
+  try {
+    execFileSync('docker', ['compose', 'version'], { stdio: 'pipe' })
+    return false
+  } catch {
+    return 'needs the compose plugin (Debian: apt-get install docker-compose)'
+  }
+}
+
+describe('real servers', { skip: cannotRun() }, () => {
+  let daemon: Daemon
+  let neighbour: Neighbour
+  before(async () => {
+    daemon = await Daemon.start({ parent: '/var/tmp' })
+    await addServersImage(daemon)
+    neighbour = new Neighbour(daemon)
+  })
+  after(async () => {
+    neighbour?.remove()
+    await daemon.remove()
+  })
+
+  const run = (name: string, flags: string[], ...command: string[]) =>
+    daemon.ok('run', '-d', '--name', name, ...flags, 'debian:servers', ...command)
+  const inside = async (name: string, ...command: string[]) =>
+    (await daemon.docker('exec', name, ...command)).stdout.trim()
+
+  test('nginx is fetched from the host, a container and another host', async () => {
+    await run('web', ['-p', '8080:80'], 'nginx', '-g', 'daemon off;')
+    await run('client', [], 'sleep', '1000')
+    const url = `http://${neighbour.daemonAddress}:8080/`
+    const title = /<title>Welcome to nginx!<\/title>/
+    await eventually(() => assert.match(neighbour.fetch(url) ?? '', title))
+    assert.match(
+      fetchFrom((...command) => daemon.inNetwork(...command), 'http://127.0.0.1:8080/') ?? '',
+      title,
+    )
+    assert.match(await inside('client', 'curl', '-s', url), title)
+    const log = await inside('web', 'cat', '/var/log/nginx/access.log')
+    assert.match(log, new RegExp(`^${neighbour.address.replaceAll('.', '\\.')} `, 'm'))
+    await daemon.ok('rm', '-f', 'web', 'client')
+  })
+
+  test('Redis over a link of the default bridge', async () => {
+    await run('store', [], 'redis-server', '--bind', '0.0.0.0', '--protected-mode', 'no')
+    const client = (...words: string[]) =>
+      daemon.ok(
+        'run',
+        '--rm',
+        '--link',
+        'store:redis',
+        'debian:servers',
+        'redis-cli',
+        '-h',
+        'redis',
+        ...words,
+      )
+    await eventually(async () => assert.equal(await client('set', 'a', 'b'), 'OK'))
+    assert.equal(await client('get', 'a'), 'b')
+    await daemon.ok('rm', '-f', 'store')
+  })
+
+  test('PostgreSQL by name, and the query that runs survives the daemon', async () => {
+    await daemon.ok('network', 'create', 'data')
+    const start = [
+      'echo "listen_addresses = \'*\'" >> /etc/postgresql/15/main/postgresql.conf',
+      'echo "host all all all trust" > /etc/postgresql/15/main/pg_hba.conf',
+      'exec pg_ctlcluster 15 main start --foreground',
+    ].join('; ')
+    await run('sql', ['--network', 'data', '--network-alias', 'database'], 'sh', '-c', start)
+    await run('client', ['--network', 'data'], 'sleep', '1000')
+    const query = (text: string) => inside('client', 'psql', '-h', 'database', '-U', 'postgres', '-Atc', text)
+    await eventually(async () => assert.equal(await query('select 6 * 7'), '42'))
+    const long = ['psql', '-h', 'database', '-U', 'postgres', '-Atc', "select pg_sleep(3), 'survived'"]
+    await daemon.ok(
+      'exec',
+      '-d',
+      'client',
+      'sh',
+      '-c',
+      `${long.map(word => `"${word}"`).join(' ')} > /tmp/answer`,
+    )
+    await daemon.stop('SIGKILL')
+    await daemon.start()
+    await eventually(async () => assert.match(await inside('client', 'cat', '/tmp/answer'), /survived/))
+    assert.equal(await query('select 6 * 7'), '42')
+    await daemon.ok('rm', '-f', 'sql', 'client')
+    await daemon.ok('network', 'rm', 'data')
+  })
+
+  test('iperf3 between containers of a network and through a published port', async () => {
+    await daemon.ok('network', 'create', 'fast')
+    await run('server', ['--network', 'fast', '-p', '5201:5201'], 'iperf3', '-s')
+    await run('client', ['--network', 'fast'], 'sleep', '1000')
+    const measure = async (host: string, ...more: string[]) => {
+      const output = await inside('client', 'iperf3', '-J', '-t', '1', '-c', host, ...more)
+      return JSON.parse(output).end.sum_received.bytes as number
+    }
+    await eventually(async () => assert.ok((await measure('server')) > 1e7))
+    assert.ok((await measure('server', '-R')) > 1e7)
+    assert.ok((await measure(neighbour.daemonAddress)) > 1e7, 'by the published port, from the same network')
+    await daemon.ok('rm', '-f', 'server', 'client')
+    await daemon.ok('network', 'rm', 'fast')
+  })
+
+  test('services of a compose project find each other, scaled to three', {
+    skip: lacksCompose(),
+  }, async () => {
+    const folder = fs.mkdtempSync(path.join(daemon.folder, 'project-'))
+    fs.writeFileSync(
+      path.join(folder, 'compose.yaml'),
+      `services:
+  web:
+    image: debian:servers
+    command: ["sh", "-c", "hostname > /var/www/html/index.html; exec nginx -g 'daemon off;'"]
+  asker:
+    image: debian:servers
+    command: ["sleep", "1000"]
+    depends_on: [web]
+    ports: ["8090:80"]
+`,
+    )
+    const compose = async (...args: string[]) => {
+      const { stdout, stderr, code } = await daemon.dockerWith(
+        { cwd: folder },
+        'compose',
+        '-p',
+        'pair',
+        ...args,
+      )
+      assert.equal(code, 0, stderr)
+      return stdout.trim()
+    }
+    await compose('up', '-d')
+    const ask = () => compose('exec', '-T', 'asker', 'curl', '-s', '--max-time', '5', 'http://web/')
+    await eventually(async () => assert.match(await ask(), /^[0-9a-f]{12}$/))
+    await compose('up', '-d', '--scale', 'web=3')
+    const answered = new Set<string>()
+    await eventually(async () => {
+      answered.add(await ask())
+      assert.equal(answered.size, 3, 'not all three are asked')
+    })
+    assert.equal(
+      (await compose('exec', '-T', 'asker', 'getent', 'ahostsv4', 'web')).match(/STREAM/g)?.length,
+      3,
+    )
+    await compose('down', '-t', '0')
+    assert.equal(await daemon.ok('network', 'ls', '-q', '--filter', 'name=pair'), '')
+  })
+})
