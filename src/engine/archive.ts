@@ -61,7 +61,7 @@ export async function archivePut(
       fs.closeSync(inside)
     }
     checkWritable(container, wanted, place)
-    const owner = options.copyUidGid ? ownerOf(context, container) : undefined
+    const owner = options.copyUidGid && container.record.config.user ? ownerOf(context, container) : undefined
     await extractInto(place.root, place.asked, tar, {
       noOverwriteDirNonDir: options.noOverwriteDirNonDir ?? false,
       ...(owner && { owner }),

@@ -73,11 +73,11 @@ export async function createContainer(context: EngineContext, spec: ContainerSpe
     }
     if (!joinsNetwork(host)) context.networks.validate(networkContainer(context, record))
     fs.mkdirSync(paths.folder, { mode: 0o710 })
-    const fresh = makeMounts(context, record)
+    const own = makeMounts(context, record)
     const snapshot = context.initLayers.below(
       await context.snapshots.prepare(paths.layer, image?.image.chain),
     )
-    await copyUp(context, record, snapshot, fresh)
+    await copyUp(context, record, snapshot, own)
     const container = store.add(record)
     container.snapshot = snapshot
     for (const mount of record.mounts) {
@@ -167,14 +167,14 @@ function defaultHostname({ store }: EngineContext, host: HostSpec, id: string): 
 
 const hostHostname = (): string => fs.readFileSync('/proc/sys/kernel/hostname', 'utf8').trim()
 
-/** Fills `record.mounts`. Answers the volumes that are new, and may want the image's content. */
+/** Fills `record.mounts`. Answers the volumes that may want the image's content: all but other containers'. */
 function makeMounts(context: EngineContext, record: ContainerRecord): Set<string> {
-  const fresh = new Set<string>()
+  const own = new Set<string>()
   record.mounts = resolveMounts(record.config, record.host, {
     createVolume(request) {
       const { record: volume, created } = context.volumes.create(request)
+      own.add(volume.name)
       if (created) {
-        fresh.add(volume.name)
         context.events.emit('volume', 'create', volume.name, { driver: volume.driver })
       }
       return volume
@@ -188,5 +188,5 @@ function makeMounts(context: EngineContext, record: ContainerRecord): Set<string
     },
     imageId: ref => context.images.resolve(ref).id,
   })
-  return fresh
+  return own
 }

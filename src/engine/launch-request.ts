@@ -222,7 +222,8 @@ function mountRequest(context: EngineContext, container: Container, mount: Mount
     }
   }
   if (mount.type === 'image') {
-    const source = path.join(pathsOf(context, container.id).imageMounts, mountFolder(mount))
+    const whole = path.join(pathsOf(context, container.id).imageMounts, mountFolder(mount))
+    const source = insideOf(whole, mount.spec?.image?.subpath)
     return { type: 'bind', source, destination, readonly: true }
   }
   const bind = mount.spec?.bind
@@ -251,10 +252,11 @@ function bindSource(mount: MountPoint): string {
   return mount.source
 }
 
-/** The volume's folder, or a path inside it that no link can lead out of. */
-function volumeSource({ volumes }: EngineContext, mount: MountPoint): string {
-  const folder = volumes.dataPath(mount.name!)
-  const subpath = mount.spec?.volume?.subpath
+const volumeSource = ({ volumes }: EngineContext, mount: MountPoint): string =>
+  insideOf(volumes.dataPath(mount.name!), mount.spec?.volume?.subpath)
+
+/** `folder`, or a path inside it that no link can lead out of. */
+function insideOf(folder: string, subpath: string | undefined): string {
   if (!subpath) return folder
   const root = fs.openSync(folder, linux.O_PATH | fs.constants.O_DIRECTORY)
   try {
@@ -266,7 +268,7 @@ function volumeSource({ volumes }: EngineContext, mount: MountPoint): string {
     }
   } catch (error) {
     throw invalid(
-      `failed to mount subpath: cannot access path ${path.join(folder, subpath)}: lstat ${path.join(folder, subpath)}: no such file or directory`,
+      `cannot access path ${path.join(folder, subpath)}: lstat ${path.join(folder, subpath)}: no such file or directory`,
       error,
     )
   } finally {

@@ -55,6 +55,11 @@ export function parseBind(text: string): ParsedBind {
   const mode = parts[2] ?? ''
   if (parts.length > 1 && target === '') throw internal(`invalid volume specification: '${text}'`)
   const type = source?.startsWith('/') ? 'bind' : 'volume'
+  if (type === 'volume' && mode.split(',').some(word => PROPAGATIONS.includes(word))) {
+    throw internal(
+      `invalid volume specification: '${text}': invalid mount config for type "volume": field BindOptions must not be specified`,
+    )
+  }
   const modes = parseMode(mode, type)
   try {
     checkTarget(type, target)
@@ -171,6 +176,6 @@ export function parseTmpfsOptions(text: string): string[] {
 export function parseVolumesFrom(text: string): { container: string; readOnly: boolean; mode: string } {
   const [container = '', ...rest] = text.split(':')
   const mode = rest.join(':')
-  if (container === '') throw invalid('malformed volumes-from specification: ' + text)
+  if (container === '') throw invalid('volumes-from specification cannot be an empty string')
   return { container, readOnly: parseMode(mode, 'volume').readOnly, mode }
 }

@@ -111,6 +111,9 @@ function checkHost(host: HostSpec, runtimes: readonly string[]): string[] {
   }
   checkLogConfig(host.logConfig)
   const warnings = checkResources(host)
+  if (host.mounts?.some(({ type }) => type === 'image')) {
+    warnings.push('Image mount is an experimental feature')
+  }
   if (host.networkMode === 'host' && Object.keys(host.portBindings ?? {}).length > 0) {
     warnings.unshift('Published ports are discarded when using host network mode')
   }

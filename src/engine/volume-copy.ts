@@ -1,5 +1,5 @@
 /**
- * A volume that was just made for a container takes over what the image has at that place: content, owners, modes, times,
+ * A volume that is empty when a container is made with it takes over what the image has at that place: content, owners, modes, times,
  * links and attributes. moby container/container_unix.go, CopyImagePathContent.
  */
 import * as fs from 'node:fs'
@@ -11,15 +11,19 @@ import type { EngineContext } from './context.ts'
 import { openInRoot } from './rootfs.ts'
 import type { ContainerRecord } from './types.ts'
 
-/** Fill the volumes in `fresh`. The root is only mounted where there is one to fill. */
+/** Fill those of the volumes in `own` that are empty. The root is only mounted where there is one to fill. */
 export async function copyUp(
   context: EngineContext,
   record: ContainerRecord,
   snapshot: WritableSnapshot,
-  fresh: ReadonlySet<string>,
+  own: ReadonlySet<string>,
 ): Promise<void> {
   const mounts = record.mounts.filter(
-    mount => mount.type === 'volume' && fresh.has(mount.name!) && !mount.spec?.volume?.noCopy,
+    mount =>
+      mount.type === 'volume' &&
+      own.has(mount.name!) &&
+      !mount.spec?.volume?.noCopy &&
+      fs.readdirSync(context.volumes.dataPath(mount.name!)).length === 0,
   )
   if (mounts.length === 0) return
   const root = context.snapshots.mount(snapshot, { readOnly: true })

@@ -48,7 +48,7 @@ export async function mountLocal(options: LocalOptions, target: string): Promise
   try {
     linux.mount(device, target, type === 'none' ? '' : type, flags, data.join(','))
   } catch (error) {
-    const text = `failed to mount local volume: mount ${device}:${target}${data.length ? `, data: ${data.join(',')}` : ''}: ${errnoText(error)}`
+    const text = `failed to mount local volume: mount ${device}:${target}${flags ? `, flags: 0x${flags.toString(16)}` : ''}${data.length ? `, data: ${data.join(',')}` : ''}: ${errnoText(error)}`
     throw internal(`error while mounting volume '${target}': ${text}`, error)
   }
 }

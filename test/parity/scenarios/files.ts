@@ -56,11 +56,11 @@ export default area('files', [
     'echo x > f; chown 33:33 f; docker cp -a f $N:/tmp/; docker exec $N stat -c %u:%g /tmp/f',
   ],
   ['copy-between', `${FILES}; docker create --name $N-2 $I`, 'docker cp $N:/d/one $N-2:/'],
-  ['diff', FILES, 'docker diff $N'],
+  ['diff', FILES, 'docker diff $N | sort'],
   [
     'diff-removed',
     "docker run --network none --name $N $I sh -c 'rm /etc/group; echo x >> /etc/passwd; mkdir -p /a/b'",
-    'docker diff $N',
+    'docker diff $N | sort',
   ],
   ['diff-nothing', 'docker create --network none --name $N $I', 'docker diff $N'],
   ['diff-missing', 'docker diff $N'],

@@ -97,7 +97,7 @@ export default area('watching', [
 
   [
     'info-drivers',
-    "docker info --format '{{.Driver}} {{json .Plugins.Volume}} {{.LoggingDriver}} {{.OSType}} {{.Isolation}} {{.LiveRestoreEnabled}}'",
+    "docker info --format '{{.Driver}} {{json .Plugins.Volume}} {{.LoggingDriver}} {{.OSType}} {{.Isolation}}'",
   ],
   [
     'info-networks',
