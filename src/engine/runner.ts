@@ -8,6 +8,7 @@ import { conflict, hasCode, kindOf, messageOf, notModified } from '../errors.ts'
 import * as linux from '../linux/index.ts'
 import type { Sandbox } from '../network/types.ts'
 import { buildSpec } from '../runtime/build-spec.ts'
+import type { Cgroup } from '../runtime/cgroup/cgroup.ts'
 import { openCgroup } from '../runtime/cgroup/index.ts'
 import { compilePlan, type LogTarget } from '../runtime/compile.ts'
 import type { ExitRecord, Task } from '../runtime/launcher.ts'
@@ -217,7 +218,7 @@ export class Runner {
     container.running?.abort()
     container.running = undefined
     container.task = undefined
-    container.cleanup = task.delete().catch(error => {
+    container.cleanup = this.#clean(task, container.cgroup).catch(error => {
       this.#context.logger.error('what a run left cannot be removed', {
         container: container.id,
         error: messageOf(error),
@@ -225,6 +226,12 @@ export class Runner {
     })
     await this.#release(container)
     this.settle(container, report)
+  }
+
+  async #clean(task: Task, cgroup: Cgroup | undefined): Promise<void> {
+    await task.delete()
+    // The shim removes it, unless a process that was just being born held it.
+    if (cgroup?.birthplace !== undefined && fs.existsSync(cgroup.birthplace)) cgroup.remove()
   }
 
   /** The restart policy has its say, and the state is written and told. Under the lock. */
