@@ -103,6 +103,8 @@ describe('real servers', { skip: cannotRun() }, () => {
       '-c',
       `${long.map(word => `"${word}"`).join(' ')} > /tmp/answer`,
     )
+    const busy = "select count(*) from pg_stat_activity where query like 'select pg_sleep%'"
+    await eventually(async () => assert.equal(await query(busy), '1'))
     await daemon.stop('SIGKILL')
     await daemon.start()
     await eventually(async () => assert.match(await inside('client', 'cat', '/tmp/answer'), /survived/))
