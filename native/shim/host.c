@@ -36,8 +36,7 @@ static int write_pid(const char *path, pid_t pid) {
   return write_whole_file(path, text, (size_t)snprintf(text, sizeof text, "%d", pid));
 }
 
-// At most `size` bytes of a file, allocated; NULL with errno.
-static char *read_file(const char *path, size_t size, size_t *length) {
+char *read_file(const char *path, size_t size, size_t *length) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return NULL;
   char *text = allocate(size + 1);
@@ -100,26 +99,28 @@ static int op_record(const char *name, const char *path) {
   return 0;
 }
 
-// Receive the terminal that a program sent to our socket.
-static int receive_console(int listener, struct process *p) {
-  int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (connection < 0) return -1;
-  char byte[64];
+ssize_t receive_fd(int from, void *bytes, size_t size, int *fd) {
   union {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(sizeof(int))];
   } control;
-  struct iovec vector = {byte, sizeof byte};
+  struct iovec vector = {bytes, size};
   struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
-  ssize_t got = recvmsg(connection, &message, MSG_CMSG_CLOEXEC);
+  ssize_t got = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
   struct cmsghdr *header = got < 0 ? NULL : CMSG_FIRSTHDR(&message);
+  *fd = -1;
+  if (header && header->cmsg_type == SCM_RIGHTS) memcpy(fd, CMSG_DATA(header), sizeof *fd);
+  return got;
+}
+
+// Receive the terminal that a program sent to our socket.
+static int receive_console(int listener, struct process *p) {
+  char bytes[64];
+  int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (connection < 0) return -1;
+  receive_fd(connection, bytes, sizeof bytes, &p->output[0].fd);
   close(connection);
-  if (!header || header->cmsg_type != SCM_RIGHTS) {
-    errno = ENOTTY;
-    return -1;
-  }
-  memcpy(&p->output[0].fd, CMSG_DATA(header), sizeof(int));
-  return 0;
+  return p->output[0].fd < 0 ? errno = ENOTTY, -1 : 0;
 }
 
 // Run a program of the host to its end.

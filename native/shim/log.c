@@ -140,32 +140,13 @@ void log_flush(struct log *log) {
   log->batch_used = 0;
 }
 
-static size_t digits(char *to, unsigned value, int width) {
-  for (int i = width; i-- > 0; value /= 10) to[i] = (char)('0' + value % 10);
-  return (size_t)width;
-}
-
 // RFC 3339 in UTC, without the nanoseconds' trailing zeros.
 static void set_time(struct timespec now) {
-  static time_t second = -1;
-  static char head[20];
-  if (now.tv_sec != second) {
-    struct tm tm;
-    gmtime_r(&now.tv_sec, &tm);
-    char *at = head;
-    at += digits(at, (unsigned)tm.tm_year + 1900, 4), *at++ = '-';
-    at += digits(at, (unsigned)tm.tm_mon + 1, 2), *at++ = '-';
-    at += digits(at, (unsigned)tm.tm_mday, 2), *at++ = 'T';
-    at += digits(at, (unsigned)tm.tm_hour, 2), *at++ = ':';
-    at += digits(at, (unsigned)tm.tm_min, 2), *at++ = ':';
-    at += digits(at, (unsigned)tm.tm_sec, 2);
-    second = now.tv_sec;
-  }
-  memcpy(time_text, head, 19);
-  size_t used = 19;
+  struct tm tm;
+  gmtime_r(&now.tv_sec, &tm);
+  size_t used = strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%S", &tm);
   if (now.tv_nsec) {
-    time_text[used++] = '.';
-    used += digits(time_text + used, (unsigned)now.tv_nsec, 9);
+    used += (size_t)snprintf(time_text + used, sizeof time_text - used, ".%09ld", now.tv_nsec);
     while (time_text[used - 1] == '0') used--;
   }
   time_text[used++] = 'Z';

@@ -36,17 +36,14 @@ static int listen_here(void) {
 
 // `PID START_TIME SHIM_PID`: who to look for if we are gone. The start time tells a process from a later one of that pid.
 static void write_pid_file(void) {
-  char stat[1024], path[64], text[96], *at;
+  char path[64], text[96];
   snprintf(path, sizeof path, "/proc/%d/stat", container.pid);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t length = fd < 0 ? -1 : read(fd, stat, sizeof stat - 1);
-  if (fd >= 0) close(fd);
-  if (length <= 0) return;
-  stat[length] = 0;
-  at = strrchr(stat, ')');
+  size_t length;
+  char *stat = read_file(path, 1024, &length), *at = stat ? strrchr(stat, ')') : NULL;
   for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
   int used = snprintf(text, sizeof text, "%d %llu %d\n", container.pid, at ? strtoull(at, NULL, 10) : 0, getpid());
-  fd = open("pid", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  free(stat);
+  int fd = open("pid", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0 || write(fd, text, (size_t)used) != used) unlink("pid");
   if (fd >= 0) close(fd);
 }

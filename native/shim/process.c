@@ -139,19 +139,13 @@ static void sync_ready(struct source *source, uint32_t events) {
   char message[1 + sizeof(struct failure)];
   (void)events;
   for (;;) {
-    union {
-      struct cmsghdr align;
-      char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec vector = {message, sizeof message};
-    struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
-    ssize_t got = recvmsg(source->fd, &header, MSG_CMSG_CLOEXEC);
+    int passed;
+    ssize_t got = receive_fd(source->fd, message, sizeof message, &passed);
     if (got < 0 && errno == EAGAIN) return;
     // It ended with something of ours unread, which is told before what it said itself.
     if (got < 0 && (errno == EINTR || errno == ECONNRESET)) continue;
     if (got <= 0) break;
-    struct cmsghdr *passed = CMSG_FIRSTHDR(&header);
-    if (message[0] == 'C' && passed) memcpy(&p->output[0].fd, CMSG_DATA(passed), sizeof(int));
+    if (message[0] == 'C') p->output[0].fd = passed;
     if (message[0] == 'F' && got == sizeof message) {
       memcpy(&p->failure, message + 1, sizeof p->failure);
       p->failure.detail[sizeof p->failure.detail - 1] = 0;

@@ -119,6 +119,10 @@ void queue_free(struct queue *q);
 // host.c
 int host_step(void *process, struct op *op, struct failure *failure);
 int write_whole_file(const char *path, const char *data, size_t length);
+// At most `size` bytes of a file, allocated and ended by a NUL; NULL with errno.
+char *read_file(const char *path, size_t size, size_t *length);
+// recvmsg(2) with the fd that came along, or -1.
+ssize_t receive_fd(int from, void *bytes, size_t size, int *fd);
 int slot(uint32_t number);
 struct record {
   char *bytes;
