@@ -8,7 +8,7 @@ import { runInMachine } from './machine.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 const wanted = process.argv.slice(2)
-const paths = wanted.length > 0 ? wanted : ['src/linux', 'src/runtime', 'test/limits', 'test/faults']
+const paths = wanted.length > 0 ? wanted : ['src/linux', 'src/runtime', 'test/limits']
 
 for (const [program, name] of [
   ['qemu-system-x86_64', 'qemu-system-x86'],
