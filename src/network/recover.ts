@@ -51,8 +51,9 @@ function restoreNetworks(live: Live): void {
       live.logger.error('a network could not be restored', { network: record.name, error: messageOf(error) })
     }
   }
+  const former = known.filter(one => one.predefined).map(one => ({ ...one }))
   const three = predefine(live.config, known, live.host, live.bridges)
-  for (const record of three) addPredefined(live, record, known)
+  for (const record of three) addPredefined(live, record, former)
   const dropped = known.find(one => one.predefined && !three.some(record => record.id === one.id))
   if (dropped) {
     live.bridges.remove(dropped)
@@ -60,14 +61,16 @@ function restoreNetworks(live: Live): void {
   }
 }
 
-function addPredefined(live: Live, record: NetworkRecord, known: readonly NetworkRecord[]): void {
+function addPredefined(live: Live, record: NetworkRecord, former: readonly NetworkRecord[]): void {
   if (record.driver !== 'bridge') {
     live.catalog.add(record, [])
     return
   }
-  const before = known.find(one => one.id === record.id)
-  if (before && before !== record && before.hostInterface !== record.hostInterface)
+  const before = former.find(one => one.id === record.id)
+  if (before && before.hostInterface !== record.hostInterface) {
     live.bridges.remove(before)
+    delete record.adopted
+  }
   const asked = record.ipamConfig
   let subnets: ReturnType<Live['catalog']['assign']>
   try {

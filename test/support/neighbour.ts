@@ -6,15 +6,15 @@ export class Neighbour {
   /** This host's address, and the daemon's host's on the same cable. */
   readonly address = '192.0.2.2'
   readonly daemonAddress = '192.0.2.1'
-  readonly #name = `gantry-n${process.pid}`
+  readonly name = `gantry-n${process.pid}`
 
   constructor(daemon: Daemon) {
     const inDaemon = (...args: string[]) => daemon.inNetwork('ip', ...args)
-    run('ip', 'netns', 'add', this.#name)
+    run('ip', 'netns', 'add', this.name)
     try {
       inDaemon('link', 'add', 'cable0', 'type', 'veth', 'peer', 'name', 'cable1')
       // The peer is sent to the neighbour's namespace by the path of it.
-      inDaemon('link', 'set', 'cable1', 'netns', `/run/netns/${this.#name}`)
+      inDaemon('link', 'set', 'cable1', 'netns', `/run/netns/${this.name}`)
       inDaemon('addr', 'add', `${this.daemonAddress}/24`, 'dev', 'cable0')
       inDaemon('link', 'set', 'cable0', 'up')
       this.run('ip', 'addr', 'add', `${this.address}/24`, 'dev', 'cable1')
@@ -28,7 +28,7 @@ export class Neighbour {
 
   /** The standard output of a command that runs on this host. Throws unless it exits 0. */
   run(...command: string[]): string {
-    return run('ip', 'netns', 'exec', this.#name, ...command)
+    return run('ip', 'netns', 'exec', this.name, ...command)
   }
 
   /** Whether `url` is answered within two seconds, and what with. */
@@ -37,7 +37,7 @@ export class Neighbour {
   }
 
   remove(): void {
-    run('ip', 'netns', 'del', this.#name)
+    run('ip', 'netns', 'del', this.name)
   }
 }
 
