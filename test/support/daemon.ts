@@ -222,9 +222,11 @@ export class Daemon {
 
   /** The standard output of a command that runs in the daemon's network namespace. Throws unless it exits 0. */
   inNetwork(...command: string[]): string {
-    return execFileSync('nsenter', ['-t', String(this.pid), '-n', ...command], {
+    const [program, ...args] =
+      this.#netns === undefined ? command : ['nsenter', '--net=/proc/self/fd/3', ...command]
+    return execFileSync(program!, args, {
       encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', this.#netns ?? 'ignore'],
     })
   }
 
