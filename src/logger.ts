@@ -17,17 +17,31 @@ export interface LoggerOptions {
   write?: (line: string) => void
 }
 
-export function createLogger(options: LoggerOptions = {}): Logger {
-  const threshold = ORDER.indexOf(options.level ?? 'info')
+export interface AdjustableLogger extends Logger {
+  /** From now on what is less grave is not written. */
+  setLevel(level: LogLevel): void
+}
+
+export function createLogger(options: LoggerOptions = {}): AdjustableLogger {
+  let threshold = ORDER.indexOf(options.level ?? 'info')
   const write = options.write ?? ((line: string) => process.stderr.write(line))
   const log = (level: LogLevel) => {
-    if (ORDER.indexOf(level) < threshold) return () => {}
+    const grave = ORDER.indexOf(level)
     return (message: string, fields: LogFields = {}): void => {
+      if (grave < threshold) return
       const entry = { time: new Date().toISOString(), level, msg: message, ...fields }
       write((options.format === 'json' ? JSON.stringify(entry) : logfmt(entry)) + '\n')
     }
   }
-  return { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') }
+  return {
+    debug: log('debug'),
+    info: log('info'),
+    warn: log('warn'),
+    error: log('error'),
+    setLevel(level) {
+      threshold = ORDER.indexOf(level)
+    },
+  }
 }
 
 function logfmt(entry: LogFields): string {

@@ -9,6 +9,7 @@ import { kindOf } from '../errors.ts'
 import { type Logger, silent } from '../logger.ts'
 import { Call, ClientGone, type Upgraded } from './call.ts'
 import { answerTo } from './errors.ts'
+import type { Metrics } from './metrics.ts'
 import { Query } from './query.ts'
 import { Router } from './router.ts'
 import { type Handler, routes } from './routes/index.ts'
@@ -16,6 +17,7 @@ import { API_VERSION, negotiate, splitVersion } from './version.ts'
 
 export interface ApiOptions {
   logger?: Logger
+  metrics?: Metrics
 }
 
 /** Headers of a request: bytes. Docker's clients send credentials for several registries in one. */
@@ -59,7 +61,9 @@ export function createApi(engine: Engine, options: ApiOptions = {}): http.Server
       for (const [name, value] of common) res.setHeader(name, value)
       const call = new Call(req, res, match.params, new Query(search), negotiate(asked.version), upgraded)
       logger.debug('Calling', { method, path })
+      const begun = performance.now()
       await match.handler(call, engine)
+      options.metrics?.called(method, asked.path, performance.now() - begun)
     } catch (error) {
       fail(req, res, error, logger)
     }
@@ -110,12 +114,35 @@ function fail(req: http.IncomingMessage, res: http.ServerResponse, error: unknow
     req.socket.destroy()
     return
   }
-  if (!req.complete) {
+  if (req.complete) return sendError(res, status, message)
+  drain(req, whole => {
     // Nobody will read the rest of the body, which would stand before the next request.
-    res.shouldKeepAlive = false
+    if (!whole) res.shouldKeepAlive = false
+    if (!res.headersSent && res.socket) sendError(res, status, message)
+  })
+}
+
+/** Bytes of a refused body that are read away before the answer, as Go's server does, and how long it may take in milliseconds. */
+const DRAINED_BYTES = 256 * 1024
+const DRAIN_TIME = 500
+
+/** Clients that are still writing when they are refused would complain of that instead of saying why. */
+function drain(req: http.IncomingMessage, done: (whole: boolean) => void): void {
+  let bytes = 0
+  const finish = (whole: boolean): void => {
+    clearTimeout(timer)
+    req.off('data', count).off('end', ended).off('close', closed)
     req.resume()
+    done(whole)
   }
-  sendError(res, status, message)
+  const ended = (): void => finish(true)
+  const closed = (): void => finish(false)
+  const count = (chunk: Buffer): void => {
+    bytes += chunk.length
+    if (bytes > DRAINED_BYTES) finish(false)
+  }
+  const timer = setTimeout(closed, DRAIN_TIME)
+  req.on('data', count).on('end', ended).on('close', closed)
 }
 
 function sendError(res: http.ServerResponse, status: number, message: string): void {

@@ -42,6 +42,7 @@ export interface EngineOptions {
 export class Engine {
   readonly containers: Containers
   readonly execs: Execs
+  readonly health: HealthChecks
   readonly images: Images
   readonly networks: EngineNetworks
   readonly volumes: EngineVolumes
@@ -64,8 +65,8 @@ export class Engine {
     this.#closing = closing
     this.#releaseRoot = releaseRoot
     this.execs = new Execs(context)
-    const health = new HealthChecks(context, this.execs)
-    this.containers = new Containers(context, (container, signal) => health.watch(container, signal))
+    this.health = new HealthChecks(context, this.execs)
+    this.containers = new Containers(context, (container, signal) => this.health.watch(container, signal))
     this.registries = new Registries(context.images, registryConfig(context.config))
     this.images = new Images(context, this.registries)
     this.networks = new EngineNetworks(context)

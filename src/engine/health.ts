@@ -25,6 +25,8 @@ interface Outcome {
 export class HealthChecks {
   readonly #context: EngineContext
   readonly #execs: Execs
+  /** Told of each check's result. */
+  onResult: ((healthy: boolean) => void) | undefined
 
   constructor(context: EngineContext, execs: Execs) {
     this.#context = context
@@ -64,6 +66,7 @@ export class HealthChecks {
       if (container.record.state.status !== 'running') continue
       const outcome = await this.#run(container, check, argv, signal)
       if (signal.aborted) return
+      this.onResult?.(outcome.exitCode === 0)
       await this.#context.locks.run(container.id, () => {
         if (signal.aborted || !container.record.state.health) return
         const starting = Date.now() - begun < startPeriod

@@ -4,6 +4,7 @@ import type { Engine } from '../../engine/engine.ts'
 import type { ImportOptions, TransferOptions } from '../../engine/images.ts'
 import { invalid } from '../../errors.ts'
 import type { Call } from '../call.ts'
+import { fetchArchive } from '../import-source.ts'
 import { sendProgress } from '../progress.ts'
 import { encodeHistory, encodeImage, encodeImageSummary, encodeRemoval } from '../wire/images.ts'
 import { parsePlatform } from '../wire/platform.ts'
@@ -42,9 +43,8 @@ const importImage: Handler = async (call, engine) => {
   if (message) options.message = message
   if (platform) options.platform = platform
   const source = query.text('fromSrc') ?? ''
-  if (source !== '-')
-    throw invalid(`importing from a URL is not supported: fetch ${source} and import the file`)
-  await sendProgress(call, progress => engine.images.import(call.req, { ...options, progress }))
+  const archive = source === '-' ? call.req : await fetchArchive(source, call.signal)
+  await sendProgress(call, progress => engine.images.import(archive, { ...options, progress }))
 }
 
 export const imageRoutes = [

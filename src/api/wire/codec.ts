@@ -13,6 +13,8 @@ export interface Codec<T = unknown> {
   readonly goType: string
   /** What an absent value encodes to. */
   readonly zero: unknown
+  /** Go's pointer to a struct: shown although it is empty. */
+  readonly isStruct?: boolean
   decode(value: unknown, path: string): T | undefined
   encode(value: T): unknown
 }
@@ -152,6 +154,7 @@ export function object<T>(goType: string, fields: Field[]): ObjectCodec<T> {
   return {
     goType,
     zero: null,
+    isStruct: true,
     decode(value, path) {
       if (!isObject(value)) mismatch(value, path, goType)
       const result: Record<string, unknown> = {}
@@ -169,7 +172,7 @@ export function object<T>(goType: string, fields: Field[]): ObjectCodec<T> {
       for (const { wire, name, codec, omit } of fields) {
         const given = source[name]
         if (given !== undefined) {
-          if (omit && isEmpty(given)) continue
+          if (omit && !codec.isStruct && isEmpty(given)) continue
           result[wire] = codec.encode(given)
         } else if (!omit) result[wire] = codec.zero
       }

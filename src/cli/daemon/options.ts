@@ -22,6 +22,8 @@ export interface DaemonSettings {
   tlsCert: string
   tlsKey: string
   metricsAddress?: string
+  /** By `http-proxy`, `https-proxy`, `no-proxy`. */
+  proxies: Record<string, string>
   engine: EngineConfig
 }
 

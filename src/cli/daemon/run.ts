@@ -1,7 +1,7 @@
 /** The daemon's life: set up, listen, reload on SIGHUP, end on SIGTERM. */
 import { type Listener, listen } from '../../api/listen.ts'
 import { invalid, messageOf } from '../../errors.ts'
-import { createLogger, type Logger } from '../../logger.ts'
+import { type AdjustableLogger, createLogger, type Logger, type LogLevel } from '../../logger.ts'
 import type { DaemonFlags } from './command.ts'
 import { mergeValues, readConfigFile } from './config-file.ts'
 import type { DaemonSettings } from './options.ts'
@@ -21,10 +21,7 @@ export async function runDaemon(flags: DaemonFlags): Promise<void> {
     process.stdout.write('configuration OK\n')
     return
   }
-  const logger = createLogger({
-    level: settings.debug ? 'debug' : settings.logLevel === 'fatal' ? 'error' : settings.logLevel,
-    format: settings.logFormat,
-  })
+  const logger = createLogger({ level: levelOf(settings), format: settings.logFormat })
   if (settings.debug) for (const line of early) process.stderr.write(line)
   if (process.getuid?.() !== 0) throw invalid('dockerd needs to be started with root privileges')
   const removePidfile = claimPidfile(settings.pidfile)
@@ -43,19 +40,34 @@ function readSettings(flags: DaemonFlags, logger: Logger): DaemonSettings {
   return settings
 }
 
-async function serve(settings: DaemonSettings, flags: DaemonFlags, logger: Logger): Promise<void> {
+const levelOf = ({ debug, logLevel }: DaemonSettings): LogLevel =>
+  debug ? 'debug' : logLevel === 'fatal' ? 'error' : logLevel
+
+/** What reaches out (pulls, builds) reads the variables, as in dockerd; the options come before them. */
+function setProxies({ proxies }: DaemonSettings): void {
+  for (const [name, value] of Object.entries(proxies)) {
+    const variable = name.replace('-', '_')
+    process.env[variable] = value
+    process.env[variable.toUpperCase()] = value
+  }
+}
+
+async function serve(settings: DaemonSettings, flags: DaemonFlags, logger: AdjustableLogger): Promise<void> {
   const ending = untilTold(logger)
-  const [{ Engine }, { createApi }] = await Promise.all([
+  const [{ Engine }, { createApi }, { Metrics, serveMetrics }] = await Promise.all([
     import('../../engine/engine.ts'),
     import('../../api/server.ts'),
+    import('../../api/metrics.ts'),
   ])
+  setProxies(settings)
   const engine = await Engine.open({
     dataRoot: settings.dataRoot,
     execRoot: settings.execRoot,
     config: settings.engine,
     logger,
   })
-  const server = createApi(engine, { logger })
+  const metrics = settings.metricsAddress === undefined ? undefined : new Metrics(engine)
+  const server = createApi(engine, { logger, ...(metrics && { metrics }) })
   const tls = settings.tls && {
     verify: settings.tlsVerify,
     cert: settings.tlsCert,
@@ -63,6 +75,7 @@ async function serve(settings: DaemonSettings, flags: DaemonFlags, logger: Logge
     ...(settings.tlsVerify && { ca: settings.tlsCaCert }),
   }
   const listeners: Listener[] = []
+  let stopMetrics = () => {}
   try {
     for (const host of settings.hosts) {
       const options = {
@@ -73,10 +86,12 @@ async function serve(settings: DaemonSettings, flags: DaemonFlags, logger: Logge
       listeners.push(...(await listen(server, host, options)))
       logger.info(`API listen on ${host.replace(/^unix:\/\//, '')}`)
     }
+    if (metrics) stopMetrics = await serveMetrics(metrics, settings.metricsAddress!)
     process.on('SIGHUP', () => reload(engine.config, flags, logger))
     logger.info('Daemon has completed initialization')
     logger.info(`Processing signal '${await ending}'`)
   } finally {
+    stopMetrics()
     server.closeIdleConnections()
     await Promise.all(listeners.map(listener => listener.stop(GRACE)))
     await engine.close()
@@ -116,9 +131,11 @@ const reloadable = [
   'defaultUlimits',
 ] as const
 
-function reload(config: DaemonSettings['engine'], flags: DaemonFlags, logger: Logger): void {
+function reload(config: DaemonSettings['engine'], flags: DaemonFlags, logger: AdjustableLogger): void {
   try {
-    const fresh = readSettings(flags, logger).engine
+    const settings = readSettings(flags, logger)
+    const fresh = settings.engine
+    logger.setLevel(levelOf(settings))
     const target = config as Record<string, unknown>
     for (const key of reloadable) {
       if (fresh[key] === undefined) delete target[key]

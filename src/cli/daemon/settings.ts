@@ -19,6 +19,7 @@ function defaults(): DaemonSettings {
     debug: false,
     logLevel: 'info',
     logFormat: 'text',
+    proxies: {},
     tls: false,
     tlsVerify: false,
     tlsCaCert: path.join(certificates, 'ca.pem'),
@@ -44,12 +45,21 @@ export function settingsOf(values: Values, logger: Logger): DaemonSettings {
     ;(target as Record<string, unknown>)[name] = value
   }
   Object.assign(settings.engine, structured(values))
+  settings.proxies = proxiesOf(values)
   check(settings)
   settings.engine.debug = settings.debug
   if (settings.tlsVerify) settings.tls = true
   settings.dataRoot = path.resolve(settings.dataRoot)
   settings.execRoot = path.resolve(settings.execRoot)
   return settings
+}
+
+/** Of the flags, and of `proxies` in the file. */
+function proxiesOf(values: Values): Record<string, string> {
+  const file = (values['proxies'] ?? {}) as Record<string, string>
+  const names = ['http-proxy', 'https-proxy', 'no-proxy']
+  const found = names.map(name => [name, values[name] ?? file[name]] as const)
+  return Object.fromEntries(found.filter(([, value]) => typeof value === 'string')) as Record<string, string>
 }
 
 function isHarmless(value: unknown, harmless: unknown[] = []): boolean {

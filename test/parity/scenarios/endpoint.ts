@@ -263,7 +263,7 @@ export default area('endpoint', [
   [
     'link',
     `${RUN} -e FROM=there --expose 80 $I sleep 100`,
-    'docker run --rm --name $N-2 --link $N:db $I sh -c \'env | grep ^DB_ | sed -E "s/172[.][0-9.]+/<ip>/; s/=.*-2/=<name>/" | sort; grep db /etc/hosts | cut -f2\'',
+    'docker run --rm --name $N-2 --link $N:db $I sh -c \'env | grep ^DB_ | sed -E "s/172[.][0-9.]+/<ip>/; s/=.*-2/=<name>/" | sort; grep -w db /etc/hosts | cut -f2\'',
   ],
   [
     'link-inspect',
