@@ -24,7 +24,7 @@ import { Metrics } from './metrics.ts'
 import { PullThrough, type PullThroughOptions } from './pull-through.ts'
 import { RegistryStore } from './registry-store.ts'
 import { parseRoute, type Route } from './routes.ts'
-import { Uploads } from './uploads.ts'
+import { RESTED_AFTER, Uploads } from './uploads.ts'
 
 export interface RegistryServerOptions {
   /** Folder, absolute; made where it is not. */
@@ -156,6 +156,7 @@ export class RegistryServer {
       this.#server.listen({ port, ...(host !== undefined && { host }) }, resolve)
     })
     this.#every(FLUSH_EVERY, () => this.store.flush())
+    this.#every(RESTED_AFTER, () => this.#uploads.rest())
     if (collectEvery > 0) this.#every(collectEvery, () => this.collect())
     const address = this.#server.address() as AddressInfo
     this.#logger.info('registry listening', {

@@ -26,6 +26,9 @@ interface Upload {
   touched: number
 }
 
+/** Milliseconds without a request after which an upload's file is closed. */
+export const RESTED_AFTER = 30_000
+
 export class Uploads {
   readonly #content: ContentStore
   readonly #folder: string
@@ -149,6 +152,16 @@ export class Uploads {
     )
     for (const { repository, id } of old) await this.cancel(repository, id)
     return old.length
+  }
+
+  /** Close the files of uploads that nobody has written to for a while; they open again when someone goes on. */
+  async rest(now = Date.now()): Promise<void> {
+    for (const upload of this.#uploads.values()) {
+      const { writer, writing, touched } = upload
+      if (!writer || writing || touched > now - RESTED_AFTER) continue
+      delete upload.writer
+      await writer.suspend()
+    }
   }
 
   /** Put what is there on disk, to be continued after a restart. */
