@@ -114,7 +114,10 @@ function fail(req: http.IncomingMessage, res: http.ServerResponse, error: unknow
     req.socket.destroy()
     return
   }
-  if (req.complete) return sendError(res, status, message)
+  if (req.complete) {
+    sendError(res, status, message)
+    return
+  }
   drain(req, whole => {
     // Nobody will read the rest of the body, which would stand before the next request.
     if (!whole) res.shouldKeepAlive = false

@@ -76,12 +76,7 @@ export function applyChanges(config: ImageRuntimeConfig, changes: readonly strin
     const apply = INSTRUCTIONS[name]
     if (apply === undefined) {
       const word = line.trim().split(/\s+/)[0]!
-      const isInstruction = /^(?:FROM|RUN|COPY|ADD|ARG|MAINTAINER)$/.test(name)
-      throw invalid(
-        isInstruction
-          ? `${name} is not a valid change command`
-          : `unknown instruction: ${word.toUpperCase()}`,
-      )
+      throw invalid(`${word.toUpperCase()} is not a valid change command`)
     }
     apply(changed, (match?.[2] ?? '').trim())
   }
