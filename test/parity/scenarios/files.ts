@@ -41,7 +41,7 @@ export default area('files', [
     'docker create --network none --name $N $I cat /tmp/f',
     'echo created > f; docker cp f $N:/tmp/; docker start -a $N',
   ],
-  ['copy-into-missing-folder', START, 'echo x > f; docker cp f $N:/no/such/folder/'],
+  ['copy-into-missing-folder', START, 'echo x > f; docker cp f $N:/no/such/folder/ 2>&1 | tail -1'],
   ['copy-folder-over-file', START, 'mkdir a; docker cp a $N:/etc/passwd 2>&1 | tail -1'],
   ['copy-missing-in', START, 'docker cp nothing $N:/tmp'],
   ['copy-into-missing', 'echo x > f; docker cp f $N:/tmp'],
