@@ -10,6 +10,7 @@ import { byteMeasures } from './measures/bytes.ts'
 import { execMeasures } from './measures/exec.ts'
 import { footprintMeasures } from './measures/footprint.ts'
 import { lifecycleMeasures, networkMeasures } from './measures/lifecycle.ts'
+import { trafficMeasures } from './measures/network.ts'
 import { restartMeasure } from './measures/restart.ts'
 import { Target } from './target.ts'
 
@@ -26,6 +27,7 @@ const measures: Measure[] = [
   ...lifecycleMeasures,
   ...execMeasures,
   ...networkMeasures,
+  ...trafficMeasures,
   ...footprintMeasures,
   ...byteMeasures,
   restartMeasure,
