@@ -18,6 +18,7 @@ import {
   serve,
   serveUdp,
   temporaryFolder,
+  UNANSWERED,
 } from './testing.ts'
 import type { NetworkContainer, NetworksOptions, RunningContainer, Sandbox } from './types.ts'
 
@@ -98,7 +99,7 @@ inOwnNamespace(import.meta.filename, () => {
         container('a', { portBindings: { '80/tcp': [{ hostIp: '', hostPort: '8080' }] } }),
         80,
       )
-      assert.equal(await ask(outside.fd, a.ip, 80), 'timeout')
+      assert.equal(await ask(outside.fd, a.ip, 80, UNANSWERED), 'timeout')
       assert.equal(await ask(outside.fd, OUTSIDE.host4, 8080), `a ${OUTSIDE.peer4}`)
       await down(a)
     })
@@ -144,7 +145,7 @@ inOwnNamespace(import.meta.filename, () => {
       assert.equal(await ask(hostFd, '127.0.0.1', 8081), 'a 172.17.0.1')
       assert.equal(await ask(hostFd, OUTSIDE.host4, 8081), 'ECONNREFUSED')
       assert.equal(await ask(outside.fd, OUTSIDE.host4, 8081), 'ECONNREFUSED')
-      assert.equal(await ask(outside.fd, a.ip, 80), 'timeout')
+      assert.equal(await ask(outside.fd, a.ip, 80, UNANSWERED), 'timeout')
       await down(a)
     })
 
@@ -162,11 +163,11 @@ inOwnNamespace(import.meta.filename, () => {
       const client = dgram.createSocket('udp4')
       client.bind({ fd: openSocketInNetns(outside.fd, 'udp4', '0.0.0.0', 0) })
       services.push({ close: () => client.close() })
-      const say = () =>
+      const say = (patience = 20_000) =>
         new Promise<string>(resolve => {
           client.once('message', data => resolve(String(data)))
           client.send('hello', 5300, OUTSIDE.host4)
-          setTimeout(() => resolve('timeout'), 600)
+          setTimeout(() => resolve('timeout'), patience)
         })
       const a = await up(container('a', binding))
       const first = serveUdp(a.fd, 53, 'a')
@@ -174,7 +175,7 @@ inOwnNamespace(import.meta.filename, () => {
       first.close()
       await down(a)
       const other = await up(container('other')) // takes the address
-      assert.equal(await say(), 'timeout')
+      assert.equal(await say(UNANSWERED), 'timeout')
       const b = await up(container('b', binding))
       services.push(serveUdp(b.fd, 53, 'b'))
       assert.notEqual(b.ip, a.ip)
@@ -254,7 +255,7 @@ inOwnNamespace(import.meta.filename, () => {
       await networks.create({ name: 'two' })
       const a = await up(container('a', { networkMode: 'one' }), 80)
       const b = await up(container('b', { networkMode: 'two' }))
-      assert.equal(await ask(b.fd, a.ip, 80), 'timeout')
+      assert.equal(await ask(b.fd, a.ip, 80, UNANSWERED), 'timeout')
       await networks.connect('one', b.it, {}, true)
       assert.match(await ask(b.fd, a.ip, 80), /^a /)
       await networks.disconnect('one', b.it, { running: true })
@@ -271,7 +272,7 @@ inOwnNamespace(import.meta.filename, () => {
       const b = await up(container('b', { networkMode: 'inner' }))
       assert.equal(await ask(b.fd, a.ip, 80), `a ${b.ip}`)
       assert.equal(await ask(b.fd, OUTSIDE.peer4, 7), 'ENETUNREACH')
-      assert.equal(await ask(outside.fd, a.ip, 80), 'timeout')
+      assert.equal(await ask(outside.fd, a.ip, 80, UNANSWERED), 'timeout')
       assert.deepEqual(a.ports, {})
       await down(a, b)
       await networks.remove('inner')
@@ -288,7 +289,7 @@ inOwnNamespace(import.meta.filename, () => {
       assert.equal(await ask(a.fd, OUTSIDE.peer6, 7), `outside ${OUTSIDE.host6}`)
       assert.equal(await ask(outside.fd, OUTSIDE.host6, 8080), `a ${OUTSIDE.peer6}`, 'source kept')
       assert.match(await ask(hostFd, '::1', 8080), /^a /)
-      assert.equal(await ask(outside.fd, six, 80), 'timeout', 'routed straight to the container')
+      assert.equal(await ask(outside.fd, six, 80, UNANSWERED), 'timeout', 'routed straight to the container')
       await down(a, b)
       await networks.remove('six')
     })
@@ -297,7 +298,7 @@ inOwnNamespace(import.meta.filename, () => {
       await networks.create({ name: 'quiet', options: { 'com.docker.network.bridge.enable_icc': 'false' } })
       const a = await up(container('a', { networkMode: 'quiet' }), 80)
       const b = await up(container('b', { networkMode: 'quiet' }))
-      assert.equal(await ask(b.fd, a.ip, 80), 'timeout')
+      assert.equal(await ask(b.fd, a.ip, 80, UNANSWERED), 'timeout')
       assert.equal(await ask(b.fd, OUTSIDE.peer4, 7), `outside ${OUTSIDE.host4}`)
       await down(a, b)
       await networks.remove('quiet')
@@ -491,7 +492,7 @@ inOwnNamespace(import.meta.filename, () => {
       const b = await other.attach(theirs)
       assert.notEqual(b.endpoints['bridge']!.ipAddress.split('.')[1], a.ip.split('.')[1])
       assert.equal(await ask(b.netnsFd!, OUTSIDE.peer4, 7), `outside ${OUTSIDE.host4}`)
-      assert.equal(await ask(b.netnsFd!, a.ip, 80), 'timeout')
+      assert.equal(await ask(b.netnsFd!, a.ip, 80, UNANSWERED), 'timeout')
       assert.match(await ask(b.netnsFd!, OUTSIDE.host4, 8080), /^a /)
       await assert.rejects(other.attach(container('c', binding)), /8080.*address already in use$/)
       await other.release(theirs.id)

@@ -18,6 +18,7 @@ import {
   serve,
   serveUdp,
   temporaryFolder,
+  UNANSWERED,
 } from './testing.ts'
 import type { NetworkConfig, NetworkContainer } from './types.ts'
 
@@ -173,15 +174,19 @@ inOwnNamespace(import.meta.filename, () => {
     const linked = await up(container('linked', { links: [target] }))
     const stranger = await up(container('stranger'))
     assert.equal(await ask(linked.fd, server.ip, 80), `server ${linked.ip}`)
-    assert.equal(await ask(linked.fd, server.ip, 81), 'timeout')
-    assert.equal(await ask(stranger.fd, server.ip, 80), 'timeout')
+    assert.equal(await ask(linked.fd, server.ip, 81, UNANSWERED), 'timeout')
+    assert.equal(await ask(stranger.fd, server.ip, 80, UNANSWERED), 'timeout')
     assert.match(linked.hosts, new RegExp(`^${server.ip}\tdb ${server.it.hostname} server$`, 'm'))
     assert.ok(linked.linkEnv.includes(`DB_PORT_80_TCP=tcp://${server.ip}:80`))
     assert.ok(linked.linkEnv.includes('DB_ENV_PASS=x'))
     await networks.release(linked.it.id)
     const again = await up(container('again'))
     assert.equal(again.ip, linked.ip)
-    assert.equal(await ask(again.fd, server.ip, 80), 'timeout', 'the next one at that address is not linked')
+    assert.equal(
+      await ask(again.fd, server.ip, 80, UNANSWERED),
+      'timeout',
+      'the next one at that address is not linked',
+    )
     for (const { it } of [server, stranger, again]) await networks.release(it.id)
   })
 

@@ -130,8 +130,19 @@ export function connectFrom(netnsFd: number, address: string, port: number): net
   return socket
 }
 
+/** Milliseconds until what must be answered counts as unanswered: long, since a busy machine is slow. */
+const PATIENCE = 20_000
+
+/** Milliseconds after which what must not be answered has not been. */
+export const UNANSWERED = 600
+
 /** The first line that a server says, or how the attempt failed: `timeout`, `ECONNREFUSED`, … */
-export async function ask(netnsFd: number, address: string, port: number, timeoutMs = 600): Promise<string> {
+export async function ask(
+  netnsFd: number,
+  address: string,
+  port: number,
+  timeoutMs = PATIENCE,
+): Promise<string> {
   const socket = connectFrom(netnsFd, address, port)
   try {
     return await new Promise<string>(resolve => {
@@ -173,7 +184,7 @@ export async function askUdp(
   address: string,
   port: number,
   data: string | Uint8Array = 'hello',
-  timeoutMs = 600,
+  timeoutMs = PATIENCE,
 ): Promise<Buffer | 'timeout'> {
   const socket = dgram.createSocket(net.isIPv6(address) ? 'udp6' : 'udp4')
   socket.on('error', () => {})
