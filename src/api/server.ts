@@ -125,8 +125,8 @@ function fail(req: http.IncomingMessage, res: http.ServerResponse, error: unknow
   })
 }
 
-/** Bytes of a refused body that are read away before the answer, as Go's server does, and how long it may take in milliseconds. */
-const DRAINED_BYTES = 256 * 1024
+/** Bytes of a refused body that are read away before the answer, and how many milliseconds that may take. */
+const DRAINED_BYTES = 16 * 1024 * 1024
 const DRAIN_TIME = 500
 
 /** Clients that are still writing when they are refused would complain of that instead of saying why. */

@@ -66,7 +66,7 @@ export async function createContainer(context: EngineContext, spec: ContainerSpe
       },
       driver: context.snapshots.driver,
       mounts: [],
-      networks: spec.networks ?? (host.networkMode === 'none' ? { none: {} } : {}),
+      networks: networksOf(spec, host),
       state: { ...initialState },
       ...command,
       logPath: logPathOf(paths.folder, id, host.logConfig!),
@@ -117,6 +117,14 @@ function findImage(context: EngineContext, { config, platform }: ContainerSpec):
     )
   }
   return record
+}
+
+/** Those that were asked for. "None" is one, so that it can be told from a container that left its last network. */
+function networksOf(
+  { networks = {} }: ContainerSpec,
+  { networkMode }: HostSpec,
+): ContainerRecord['networks'] {
+  return Object.keys(networks).length === 0 && networkMode === 'none' ? { none: {} } : networks
 }
 
 /** What the daemon decides where the caller said nothing, as inspect shows it. */

@@ -1,7 +1,7 @@
 /** Images, as clients of the engine see them. `ref` is a name with tag or digest, an id, or a prefix of one. */
 import * as path from 'node:path'
 import type { Readable } from 'node:stream'
-import { invalid, notFound } from '../errors.ts'
+import { invalid, kindOf, notFound } from '../errors.ts'
 import { importImage } from '../image/archive/import.ts'
 import { loadedMessages, loadImages } from '../image/archive/load.ts'
 import { saveImages } from '../image/archive/save.ts'
@@ -198,7 +198,14 @@ export class Images {
 
   /** Raises for an unknown name before the first byte. */
   async save(refs: string[], _options: { platform?: Platform } = {}): Promise<Readable> {
-    const records = refs.map(ref => this.#context.images.resolve(ref))
+    const records = refs.map(ref => {
+      try {
+        return this.#context.images.resolve(ref)
+      } catch (error) {
+        // Here alone the name is said as it was given.
+        throw kindOf(error) === 'notFound' ? notFound(`No such image: ${ref}`, error) : error
+      }
+    })
     const stream = saveImages(this.#context.images, refs)
     for (const record of records) this.#tell('save', record, record.id)
     return stream

@@ -1,4 +1,5 @@
 /** `docker inspect` of a container. */
+import { NEVER } from './clock.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
 import { describeLinks } from './links.ts'
@@ -15,7 +16,12 @@ export function networkDetails(context: EngineContext, record: ContainerRecord):
   const { sandboxId, sandboxKey, ports, endpoints } = context.networks.state(
     networkContainer(context, record),
   )
-  return { sandboxId, sandboxKey, ports, endpoints: endpoints as Record<string, EndpointDetails> }
+  // A network is looked up when a container first starts: until then it has a name and no id.
+  const shown =
+    record.state.startedAt === NEVER && sandboxId === ''
+      ? Object.fromEntries(Object.entries(endpoints).map(([name, one]) => [name, { ...one, networkId: '' }]))
+      : endpoints
+  return { sandboxId, sandboxKey, ports, endpoints: shown as Record<string, EndpointDetails> }
 }
 
 export async function inspectContainer(
