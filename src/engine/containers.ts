@@ -1,6 +1,6 @@
 /** Everything that can be done with containers. `ref` is an id, an unambiguous prefix of one, or a name. */
 import type { Duplex, Readable } from 'node:stream'
-import { conflict } from '../errors.ts'
+import { conflict, notFound } from '../errors.ts'
 import type { Digest } from '../image/types.ts'
 import { archiveGet, archivePut, archiveStat, exportContainer } from './archive.ts'
 import { attachContainer } from './attach.ts'
@@ -88,7 +88,9 @@ export class Containers {
 
   /** `signal` is a name or a number; SIGKILL unless told, which waits for the end. */
   async kill(ref: string, signal?: string): Promise<void> {
-    await this.#control.kill(this.#get(ref), ref, signal)
+    const container = this.#context.store.find(ref)
+    if (!container) throw notFound(`cannot kill container: ${ref}: No such container: ${ref}`)
+    await this.#control.kill(container, ref, signal)
   }
 
   async pause(ref: string): Promise<void> {
