@@ -110,7 +110,7 @@ export default area('volumes', [
   ['volume-root', `${C} -v $N:/ $I`],
   ['volume-empty', `${C} -v '' $I`],
   ['volume-relative-target', `${C} -v $N:v $I`],
-  ['volume-z', `${C} -v $N:/v:z -v /tmp:/h:Z,ro $I >/dev/null; ${MOUNTS}`],
+  ['volume-z', `${C} -v $N:/v:z -v /tmp:/h:Z,ro $I >/dev/null; ${MOUNTS} | sort`],
   ['volume-propagation', `${C} -v /tmp:/h:rslave $I >/dev/null; ${MOUNTS}`],
   ['volume-propagation-named', `${C} -v $N:/h:rslave $I`],
   [
