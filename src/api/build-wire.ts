@@ -29,6 +29,10 @@ export function buildRequest(call: Call): Omit<BuildRequest, 'context'> {
     labels: stringMap(query.json<Record<string, string>>('labels')),
     noCache: query.flag('nocache'),
     pull: query.flag('pull'),
+    cacheFrom: (query.json<string[]>('cachefrom') ?? []).map(ref => ({
+      type: 'registry',
+      attributes: { ref },
+    })),
     network,
     extraHosts: query.all('extrahosts').flatMap(hosts => hosts.split(',')),
     ulimits: ulimits(query.json('ulimits')),

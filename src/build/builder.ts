@@ -12,11 +12,12 @@ import type { Platform } from '../image/types.ts'
 import { type Logger, silent } from '../logger.ts'
 import { Contexts } from './contexts.ts'
 import { type Definition, loadDefinition } from './definition.ts'
-import { checkDockerfile } from './dockerfile/checks.ts'
+import { checkDockerfile, warningsAreErrors } from './dockerfile/checks.ts'
 import { DockerfileError } from './dockerfile/errors.ts'
 import type { ExportContext } from './export/image.ts'
 import { writeOutputs } from './export/outputs.ts'
 import { BuildHistory } from './history.ts'
+import { setBuilding } from './interrupted.ts'
 import { type Converted, convert } from './plan/convert.ts'
 import { flatten, type Vertex } from './plan/ops.ts'
 import { formatPlatform, hostPlatform } from './plan/platform.ts'
@@ -77,6 +78,7 @@ export class Builder {
     this.#records = new Records(root, layer => this.#layers.has(layer))
     const needed = this.#records.layersNeeded()
     for (const layer of this.#layers.list()) if (!needed.has(layer)) this.#layers.remove(layer)
+    setBuilding(options.dataRoot, false)
     this.#contexts = new Contexts(root, this.#files)
     this.#images = new ImageSource(options.images, options.registries)
     const caches = new CacheMounts(root)
@@ -134,6 +136,7 @@ export class Builder {
     const onAbort = () => controller.abort(request.signal?.reason)
     request.signal?.addEventListener('abort', onAbort, { once: true })
     if (request.signal?.aborted) onAbort()
+    if (this.#running.size === 0) setBuilding(this.#options.dataRoot, true)
     this.#running.set(id, controller)
     const entry = this.history.begin(id, request)
     const onProgress: OnProgress = event => {
@@ -171,7 +174,9 @@ export class Builder {
 
   /** Bring the cache to the disk when nothing runs, without making anybody wait. */
   #afterBuild(): void {
-    if (this.#running.size > 0 || this.#flushing) return
+    if (this.#running.size > 0) return
+    setBuilding(this.#options.dataRoot, false)
+    if (this.#flushing) return
     this.#flushing = true
     const logger = this.#options.logger ?? silent
     this.#records
@@ -260,6 +265,11 @@ class Build {
         return { id: this.#id, images: [], warnings, metadata: {}, source }
       }
       this.#tellWarnings(definition, warnings)
+      if (warnings.length > 0 && warningsAreErrors(definition.dockerfile)) {
+        const rules = [...new Set(warnings.map(({ rule }) => rule))]
+        throw invalid(`lint violation found for rules: ${rules.join(', ')}`)
+      }
+      await this.#tellCacheSources()
       const converted = await this.#convert(definition)
       const roots = converted.flatMap(one => one.vertex ?? [])
       const vertices = flatten(roots)
@@ -284,6 +294,17 @@ class Build {
     } finally {
       solving.release()
       for (const folder of this.#locals.values()) folder.release()
+    }
+  }
+
+  /** A source of cache that cannot be had makes a build slower, not wrong: its step fails, the build goes on. */
+  async #tellCacheSources(): Promise<void> {
+    for (const { type, attributes } of this.#request.cacheFrom ?? []) {
+      const name = attributes['ref'] ?? attributes['src'] ?? type
+      const refuse = async () => {
+        throw notImplemented(`cache import of type ${type} is not implemented`)
+      }
+      await this.#steps.run(`importing cache manifest from ${name}`, refuse).catch(() => {})
     }
   }
 

@@ -9,11 +9,13 @@ const builders = new WeakMap<Engine, Builder>()
 export function builderOf(engine: Engine): Builder {
   const known = builders.get(engine)
   if (known) return known
+  const { registries } = engine
   const { dataRoot, execRoot, images, snapshots, launcher, networks, config, logger } = engine.context
   const builder = new Builder({
     dataRoot,
     images,
     snapshots,
+    registries,
     logger,
     executor: new RuntimeExecutor({
       launcher,

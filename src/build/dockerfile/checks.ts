@@ -177,7 +177,7 @@ function checkStageNames(file: Dockerfile, report: Report): void {
 
 function checkFrom(file: Dockerfile, { from }: Stage, options: CheckOptions, report: Report): void {
   const { platform, base, range } = from
-  if (platform === '$TARGETPLATFORM' || platform === '${TARGETPLATFORM}') {
+  if (platform !== undefined && /^\$(TARGETPLATFORM|\{TARGETPLATFORM\})$/.test(platform)) {
     report(
       'RedundantTargetPlatform',
       `Setting platform to predefined ${platform} in FROM is redundant as this is the default behavior`,

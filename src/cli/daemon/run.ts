@@ -1,5 +1,6 @@
 /** The daemon's life: set up, listen, reload on SIGHUP, end on SIGTERM. */
 import { type Listener, listen } from '../../api/listen.ts'
+import { wasBuilding } from '../../build/interrupted.ts'
 import { invalid, messageOf } from '../../errors.ts'
 import { type AdjustableLogger, createLogger, type Logger, type LogLevel } from '../../logger.ts'
 import type { DaemonFlags } from './command.ts'
@@ -87,6 +88,7 @@ async function serve(settings: DaemonSettings, flags: DaemonFlags, logger: Adjus
       logger.info(`API listen on ${host.replace(/^unix:\/\//, '')}`)
     }
     if (metrics) stopMetrics = await serveMetrics(metrics, settings.metricsAddress!)
+    if (wasBuilding(settings.dataRoot)) (await import('../../build/index.ts')).builderOf(engine)
     process.on('SIGHUP', () => reload(engine.config, flags, logger))
     logger.info('Daemon has completed initialization')
     logger.info(`Processing signal '${await ending}'`)
