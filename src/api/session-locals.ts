@@ -58,7 +58,9 @@ export class LocalFolders {
       })
       return { path: folder, release }
     } catch (error) {
-      release()
+      // Without its index, what came is of no use to the next build.
+      fs.rmSync(place, { recursive: true, force: true })
+      if (kept) this.#busy.delete(key)
       throw error
     }
   }

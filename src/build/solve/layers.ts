@@ -143,9 +143,11 @@ export class Layers {
     for (const name of fs.readdirSync(this.#bases)) {
       if (needed.has(name)) continue
       this.#held.delete(name)
-      await this.#snapshots.release(path.join(this.#bases, name)).catch(error => {
+      const folder = path.join(this.#bases, name)
+      await this.#snapshots.release(folder).catch(error => {
         if (!hasCode(error, 'ENOENT')) throw error
       })
+      fs.rmSync(folder, { recursive: true, force: true })
     }
   }
 }
