@@ -55,6 +55,13 @@ export class Gateways {
     return known.signal
   }
 
+  /** A client may ask how a gateway goes when it has closed already, so its end is remembered for a while. */
+  #end(ref: string): void {
+    this.ended(ref) // makes the controller, if nobody waits yet
+    this.#ends.get(ref)!.abort()
+    setTimeout(() => this.forget(ref), REMEMBERED).unref()
+  }
+
   /** Nobody waits for the end of this one any more. */
   forget(ref: string): void {
     this.#ends.delete(ref)
@@ -69,7 +76,7 @@ export class Gateways {
         close: error => {
           words.signal.removeEventListener('abort', onAbort)
           this.#open.delete(ref)
-          this.#ends.get(ref)?.abort()
+          this.#end(ref)
           if (error !== undefined) reject(error)
           else resolve(gateway.result ? exporterResponse(gateway.result) : {})
         },
@@ -105,6 +112,8 @@ export class Gateways {
 }
 
 const PATIENCE = 5000
+/** Milliseconds for which a closed gateway is remembered. */
+const REMEMBERED = 60_000
 
 export function gatewayService(router: ConnectRouter, context: GrpcContext): void {
   const { gateways, builder } = context
