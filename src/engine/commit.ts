@@ -56,13 +56,13 @@ async function freeze({ locks, states }: EngineContext, container: Container): P
   await locks.run(container.id, () => {
     if (container.record.state.status !== 'running') return
     container.cgroup!.freeze()
-    states.paused(container)
+    states.paused(container, true)
   })
 }
 
 async function thaw({ locks, states }: EngineContext, container: Container): Promise<void> {
   await locks.run(container.id, () => {
-    if (container.record.state.status !== 'paused') return
+    if (!container.record.state.pausedForCommit) return
     container.cgroup!.thaw()
     states.unpaused(container)
   })

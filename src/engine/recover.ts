@@ -110,9 +110,11 @@ export class Recovery {
     container.cgroup = openCgroup(container.spec.linux.cgroupsPath)
     this.#runner.adopt(container, task)
     if (status === 'running' || status === 'paused') {
+      // A pause that was not yet written was promised to nobody; one for a commit ended with the commit's daemon.
+      const keep = status === 'paused' && !container.record.state.pausedForCommit
       const frozen = container.cgroup.isFrozen()
-      if (frozen && status === 'running') this.#context.states.paused(container)
-      if (!frozen && status === 'paused') this.#context.states.unpaused(container)
+      if (frozen && !keep) container.cgroup.thaw()
+      if (status === 'paused' && !(frozen && keep)) this.#context.states.unpaused(container)
     } else this.#context.states.started(container, task.pid, undefined)
   }
 

@@ -147,13 +147,13 @@ export class States {
     this.#tell(container, 'restart')
   }
 
-  paused(container: Container): void {
-    this.#change(container, { status: 'paused' })
+  paused(container: Container, forCommit = false): void {
+    this.#change(container, { status: 'paused', pausedForCommit: forCommit })
     this.#tell(container, 'pause')
   }
 
   unpaused(container: Container): void {
-    this.#change(container, { status: 'running' })
+    this.#change(container, { status: 'running', pausedForCommit: false })
     this.#tell(container, 'unpause')
   }
 

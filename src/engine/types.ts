@@ -262,6 +262,8 @@ export interface ContainerState {
   startedAt: string
   finishedAt: string
   restartCount: number
+  /** Paused only while a commit reads it: a daemon that finds it so lets it go on. */
+  pausedForCommit?: boolean
   /** Stopped by a person: no restart policy brings it back until it is started again. */
   manuallyStopped: boolean
   health?: HealthState
