@@ -159,6 +159,15 @@ static int op_remount(struct init *i, const char *target, struct reader *r) {
   return fd < 0 ? -1 : closing(fd, set_attributes(fd, set, clear, get_u64(r), deep));
 }
 
+// The root's own /dev/null where it is one, else the host's: nothing that an image or a bind brought can stand in for it.
+static int open_null(struct init *i) {
+  struct stat st;
+  int null = open_in_root(i, "/dev/null", O_PATH | O_NOFOLLOW);
+  if (null >= 0 && fstat(null, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)) return null;
+  if (null >= 0) close(null);
+  return open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+}
+
 static int op_mask(struct init *i, const char *path, struct failure *failure) {
   int place = open_in_root(i, path, O_PATH), mount;
   struct stat st;
@@ -171,11 +180,8 @@ static int op_mask(struct init *i, const char *path, struct failure *failure) {
     if (first) i->empty = make_fs("tmpfs", none, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, failure);
     mount = i->empty < 0 ? -1 : first ? fcntl(i->empty, F_DUPFD_CLOEXEC, 3) : copy_tree(i->empty, "", false);
   } else {
-    // The root's own /dev/null, and proof that it is: nothing that the image brought can stand in for it.
-    int null = open_in_root(i, "/dev/null", O_PATH | O_NOFOLLOW);
-    if (null < 0) null = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
-    if (null < 0 || fstat(null, &st) < 0) return -1;
-    if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) return errno = ENODEV, -1;
+    int null = open_null(i);
+    if (null < 0) return -1;
     mount = copy_tree(null, "", false);
     close(null);
   }
