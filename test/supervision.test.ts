@@ -1,6 +1,7 @@
 /** What the daemon does for a container over time: restarts, health checks, logs that rotate. */
 import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
+import * as path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { cannotRunDaemon, Daemon } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
@@ -77,7 +78,7 @@ describe('supervision', { skip: cannotRunDaemon() }, () => {
       'hangs',
       [
         '--health-cmd',
-        'sleep 4711',
+        '(sleep 4711 &); sleep 4711 & sleep 4711',
         '--health-interval',
         '200ms',
         '--health-timeout',
@@ -91,41 +92,63 @@ describe('supervision', { skip: cannotRunDaemon() }, () => {
     await eventually(async () =>
       assert.equal(await inspect('hangs', '{{.State.Health.Status}}'), 'unhealthy'),
     )
-    await eventually(async () => {
-      const hanging = (await daemon.ok('top', 'hangs')).match(/sleep 4711/g) ?? []
-      assert.ok(hanging.length <= 2, `${hanging.length} processes of checks live on`)
-    })
+    await eventually(async () =>
+      assert.ok(Number(await inspect('hangs', '{{.State.Health.FailingStreak}}')) >= 3),
+    )
+    // Between two checks.
+    await eventually(async () => assert.doesNotMatch(await daemon.ok('top', 'hangs'), /sleep 4711/))
     await daemon.ok('rm', '-f', 'hangs')
   })
 
-  test('a log that rotates loses no line for its follower', async () => {
-    const lines = 20_000
-    const flags = ['--log-opt', 'max-size=100k', '--log-opt', 'max-file=3']
-    await daemon.ok(
-      'create',
-      '--name',
-      'rotates',
-      '--network',
-      'none',
-      ...flags,
-      'busybox',
-      'sh',
-      '-c',
-      `i=0; while [ $i -lt ${lines} ]; do echo line $i; i=$((i+1)); done`,
-    )
-    const attached = daemon.docker('start', '-a', 'rotates')
-    await eventually(async () => assert.notEqual(await inspect('rotates', '{{.State.Status}}'), 'created'))
-    const { stdout } = await daemon.docker('logs', '-f', 'rotates')
-    const expected = Array.from({ length: lines }, (_, line) => `line ${line}`)
-    assert.deepEqual((await attached).stdout.trimEnd().split('\n'), expected)
-    const followed = stdout.trimEnd().split('\n')
-    // What had rotated away before the follower came is gone for it; from its first line on, nothing is.
-    assert.deepEqual(followed, expected.slice(-followed.length))
-    const file = await inspect('rotates', '{{.LogPath}}')
-    assert.ok(fs.existsSync(`${file}.1`) || fs.existsSync(`${file}.1.gz`))
-    assert.equal(fs.existsSync(`${file}.3`), false)
-    await daemon.ok('rm', 'rotates')
-  })
+  for (const compress of [false, true]) {
+    test(`a log that rotates loses no line for its follower${compress ? ', also compressed' : ''}`, async () => {
+      const lines = 20_000
+      const flags = [
+        '--log-opt',
+        'max-size=100k',
+        '--log-opt',
+        'max-file=3',
+        ...(compress ? ['--log-opt', 'compress=true'] : []),
+      ]
+      await daemon.ok(
+        'create',
+        '--name',
+        'rotates',
+        '--network',
+        'none',
+        ...flags,
+        'busybox',
+        'sh',
+        '-c',
+        // A follower must be able to keep up: what rotates away before it is read is gone for it.
+        `i=0; while [ $i -lt ${lines} ]; do echo line $i; i=$((i+1)); [ $((i % 500)) = 0 ] && sleep 0.05; done`,
+      )
+      const attached = daemon.docker('start', '-a', 'rotates')
+      await eventually(async () => assert.notEqual(await inspect('rotates', '{{.State.Status}}'), 'created'))
+      const { stdout } = await daemon.docker('logs', '-f', 'rotates')
+      const expected = Array.from({ length: lines }, (_, line) => `line ${line}`)
+      assert.deepEqual((await attached).stdout.trimEnd().split('\n'), expected)
+      const followed = stdout.trimEnd().split('\n')
+      // What had rotated away before the follower came is gone for it; from its first line on, nothing is.
+      assert.deepEqual(followed, expected.slice(-followed.length))
+      const file = await inspect('rotates', '{{.LogPath}}')
+      const ending = compress ? '.gz' : ''
+      await eventually(() =>
+        assert.deepEqual(
+          fs
+            .readdirSync(path.dirname(file))
+            .filter(name => name.includes('.log.'))
+            .sort(),
+          [1, 2].map(n => `${path.basename(file)}.${n}${ending}`),
+        ),
+      )
+      const { stdout: kept } = await daemon.docker('logs', 'rotates')
+      const left = kept.trimEnd().split('\n')
+      assert.ok(left.length > 2000, `only ${left.length} lines are left`)
+      assert.deepEqual(left, expected.slice(-left.length))
+      await daemon.ok('rm', 'rotates')
+    })
+  }
 
   for (const driver of ['json-file', 'local']) {
     test(`logs of ${driver}: tail, since, timestamps`, async () => {

@@ -17,6 +17,7 @@ import { frame, STDOUT } from './frames.ts'
 import { execLaunchFailure } from './launch-errors.ts'
 import { cleanPath } from './mount-parse.ts'
 import { outsideRuntime } from './outside-runtime.ts'
+import { killTree } from './process-tree.ts'
 import type { ExecDetails, ExecSpec } from './results.ts'
 import { userFiles } from './rootfs.ts'
 
@@ -202,7 +203,7 @@ export class Execs {
     }
   }
 
-  /** Run a command to its end for the engine itself (a health check). The signal kills it with SIGKILL. */
+  /** Run a command to its end for the engine itself (a health check). The signal kills it, and what it started. */
   async run(
     container: Container,
     spec: ExecSpec,
@@ -216,7 +217,9 @@ export class Execs {
     const task = exec.task
     if (!task) return exec.exitCode ?? 126
     const kill = (): void => {
-      task.kill(9).catch(() => {})
+      const { cgroup } = container
+      if (cgroup) killTree(task.pid, () => cgroup.processes())
+      else task.kill(9).catch(() => {})
     }
     signal.addEventListener('abort', kill, { once: true })
     if (signal.aborted) kill()

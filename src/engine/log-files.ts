@@ -6,6 +6,7 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import * as zlib from 'node:zlib'
 import { hasCode } from '../errors.ts'
+import { identityOf } from './log-compress.ts'
 import type { LogEntry, LogFormat } from './log-formats.ts'
 
 const BLOCK = 256 * 1024
@@ -106,6 +107,7 @@ class Changes {
 
 /** One open file and how far it was read. */
 interface OpenFile {
+  /** {@link identityOf} it. */
   inode: number
   read(buffer: Buffer): Promise<number>
   rest: Buffer
@@ -129,6 +131,8 @@ async function* readFile(file: OpenFile, format: LogFormat): AsyncGenerator<LogE
     file.rest = Buffer.from(buffer.subarray(at))
   }
 }
+
+const isCompressed = (file: string): boolean => file.endsWith('.gz')
 
 /** The files that there are, oldest first. */
 function filesOf(source: LogSource): string[] {
@@ -171,7 +175,7 @@ function findTail(
   const opened = tryOpen(file)
   if (opened === undefined) return undefined
   try {
-    const content = file.endsWith('.gz') ? zlib.gunzipSync(fs.readFileSync(opened)) : undefined
+    const content = isCompressed(file) ? zlib.gunzipSync(fs.readFileSync(opened)) : undefined
     const size = content?.length ?? fs.fstatSync(opened).size
     if (count === 0) return { offset: size, entries: 0 }
     for (let span = Math.min(size, BLOCK); ; span = Math.min(size, span * 4)) {
@@ -209,8 +213,7 @@ function openNext(source: LogSource, current: OpenFile): OpenFile | undefined {
   const newest = fs.statSync(source.path, { throwIfNoEntry: false })
   if (!newest || newest.ino === current.inode) return undefined
   const files = filesOf(source)
-  const inodes = files.map(file => fs.statSync(file, { throwIfNoEntry: false })?.ino)
-  const at = inodes.indexOf(current.inode)
+  const at = files.map(file => identityOf(file, isCompressed(file))).indexOf(current.inode)
   // Not found: it was rotated away, and the oldest that is left comes next.
   return openFile(files[at + 1]!, 0)
 }
@@ -218,8 +221,8 @@ function openNext(source: LogSource, current: OpenFile): OpenFile | undefined {
 function openFile(file: string, offset: number): OpenFile | undefined {
   const fd = tryOpen(file)
   if (fd === undefined) return undefined
-  const inode = fs.fstatSync(fd).ino
-  const content = file.endsWith('.gz') ? zlib.gunzipSync(fs.readFileSync(fd)) : undefined
+  const inode = identityOf(fd, isCompressed(file))!
+  const content = isCompressed(file) ? zlib.gunzipSync(fs.readFileSync(fd)) : undefined
   let position = offset
   return {
     inode,

@@ -21,6 +21,7 @@ import { containerLaunchFailure } from './launch-errors.ts'
 import { mountFolder, networkDonor, runtimeRequest } from './launch-request.ts'
 import { checkLinks } from './links.ts'
 import { logAttributes } from './log-attributes.ts'
+import { LogCompressor } from './log-compress.ts'
 import { logLimits } from './log-config.ts'
 import { networkContainer } from './network-request.ts'
 import { outsideRuntime } from './outside-runtime.ts'
@@ -189,6 +190,7 @@ export class Runner {
   #nowRuns(container: Container, task: Task): void {
     container.task = task
     container.running = new AbortController()
+    this.#compressLog(container, task)
     const settle = async (record: ExitRecord): Promise<void> => {
       if (this.#context.closing.aborted) return
       await this.#context.locks.run(container.id, () => this.#ended(container, task, record))
@@ -203,6 +205,20 @@ export class Runner {
           error: messageOf(error),
         })
       })
+  }
+
+  #compressLog(container: Container, task: Task): void {
+    const { logConfig } = container.record.host
+    if (!logConfig || logConfig.type === 'none' || !logLimits(logConfig).compress) return
+    const compressor = new LogCompressor(container.record.logPath, error => {
+      if (container.removed) return
+      this.#context.logger.error('a rotated log is not compressed', {
+        container: container.id,
+        error: messageOf(error),
+      })
+    })
+    task.onRotated = () => compressor.wake()
+    compressor.wake()
   }
 
   /** A process that an earlier life of the engine started. Under the lock or before anyone else is there. */

@@ -3,20 +3,21 @@ import * as os from 'node:os'
 import { invalid } from '../errors.ts'
 import type { Descriptor, Platform } from './types.ts'
 
-const ARCHITECTURES: Record<string, string> = {
-  x64: 'amd64',
-  ia32: '386',
-  x86_64: 'amd64',
-  'x86-64': 'amd64',
-  aarch64: 'arm64',
-  i386: '386',
-  armhf: 'arm',
-  armel: 'arm',
+/** Other people's names: of Node.js, of uname, of Debian. */
+const SYNONYMS: Record<string, [architecture: string, variant?: string]> = {
+  x64: ['amd64'],
+  x86_64: ['amd64'],
+  'x86-64': ['amd64'],
+  ia32: ['386'],
+  i386: ['386'],
+  i686: ['386'],
+  aarch64: ['arm64'],
+  armhf: ['arm', 'v7'],
+  armel: ['arm', 'v6'],
 }
 
 export function hostPlatform(): Platform {
-  const architecture = ARCHITECTURES[os.arch()] ?? os.arch()
-  return { os: 'linux', architecture, ...(architecture === 'arm' && { variant: 'v7' }) }
+  return normalizePlatform({ os: 'linux', architecture: os.arch() })
 }
 
 /**
@@ -32,19 +33,24 @@ export function parsePlatform(text: string): Platform {
   }
   const [first, second, variant] = parts as [string, string?, string?]
   if (second === undefined) {
-    const isArchitecture = Object.values(ARCHITECTURES).includes(first) || first in ARCHITECTURES
-    return isArchitecture ? { os: 'linux', ...normalize(first) } : { ...hostPlatform(), os: first }
+    const isArchitecture = first in SYNONYMS || Object.values(SYNONYMS).some(([name]) => name === first)
+    return isArchitecture
+      ? normalizePlatform({ os: 'linux', architecture: first })
+      : { ...hostPlatform(), os: first }
   }
-  return { os: first, ...normalize(second, variant) }
+  return normalizePlatform({ os: first, architecture: second, ...(variant && { variant }) })
 }
 
-function normalize(name: string, variant?: string): { architecture: string; variant?: string } {
-  const architecture = ARCHITECTURES[name] ?? name
-  if (architecture === 'arm64' && (variant === undefined || variant === 'v8' || variant === '8')) {
-    return { architecture }
-  }
-  if (architecture === 'arm' && variant === undefined) return { architecture, variant: 'v7' }
-  return { architecture, ...(variant === undefined ? {} : { variant }) }
+/** Synonyms resolved, and the variant that a bare name means: `arm64` is `v8`, `arm` is `v7`, `amd64` is `v1`; only arm says so. */
+export function normalizePlatform(platform: Platform): Platform {
+  const name = platform.architecture.toLowerCase()
+  const [architecture, implied] = SYNONYMS[name] ?? [name]
+  let variant: string | undefined = (platform.variant || implied)?.toLowerCase()
+  if (variant !== undefined && /^\d/.test(variant)) variant = `v${variant}`
+  if (architecture === 'arm64' && variant === 'v8') variant = undefined
+  if (architecture === 'arm' && variant === undefined) variant = 'v7'
+  if (architecture === 'amd64' && variant === 'v1') variant = undefined
+  return { os: platform.os.toLowerCase(), architecture, ...(variant && { variant }) }
 }
 
 /** `linux/arm/v7` */
@@ -52,21 +58,51 @@ export function formatPlatform({ os, architecture, variant }: Platform): string 
   return [os, architecture, variant].filter(Boolean).join('/')
 }
 
-/** Whether an image made for `offered` runs where `wanted` does. An older ARM variant does. */
+/** Whether an image made for `offered` runs where `wanted` does. */
 export function matchesPlatform(offered: Platform, wanted: Platform): boolean {
-  if (offered.os !== wanted.os || offered.architecture !== wanted.architecture) return false
-  if (offered.architecture === 'arm') return armVersion(offered) <= armVersion(wanted)
-  if (offered.architecture === 'arm64') return (offered.variant ?? 'v8') === (wanted.variant ?? 'v8')
-  return wanted.variant === undefined || offered.variant === wanted.variant
+  return rank(acceptable(wanted), offered) >= 0
 }
 
-function armVersion({ variant = 'v7' }: Platform): number {
-  return Number(variant.replace('v', ''))
-}
-
-/** The best of an index for `wanted`; one without a platform is taken where nothing else fits. */
+/**
+ * The manifest of an index that runs best on `wanted` (containerd's order of preference): the first of equals, one that names no platform
+ * where no other fits. Never an attestation.
+ */
 export function choosePlatform(manifests: readonly Descriptor[], wanted: Platform): Descriptor | undefined {
-  const fitting = manifests.filter(({ platform }) => platform && matchesPlatform(platform, wanted))
-  fitting.sort((a, b) => armVersion(b.platform!) - armVersion(a.platform!))
-  return fitting[0] ?? manifests.find(({ platform }) => platform === undefined)
+  const order = acceptable(wanted)
+  let best: Descriptor | undefined
+  let bestRank = Number.POSITIVE_INFINITY
+  for (const entry of manifests) {
+    if (!entry.platform || entry.annotations?.['vnd.docker.reference.type']) continue
+    const place = rank(order, entry.platform)
+    if (place >= 0 && place < bestRank) {
+      best = entry
+      bestRank = place
+    }
+  }
+  return best ?? manifests.find(({ platform }) => platform === undefined)
+}
+
+/** What runs on `wanted`, best first: its own variant, then older ones, then the 32-bit relative. */
+function acceptable(wanted: Platform): Platform[] {
+  const { os, architecture, variant } = normalizePlatform(wanted)
+  const list = (arch: string, variants: (string | undefined)[]): Platform[] =>
+    variants.map(v => ({ os, architecture: arch, ...(v && { variant: v }) }))
+  const down = (from: number, to: number): string[] =>
+    Array.from({ length: Math.max(0, from - to + 1) }, (_, i) => `v${from - i}`)
+  const level = Number(variant?.slice(1) ?? Number.NaN)
+  if (architecture === 'arm') return list('arm', down(Number.isNaN(level) ? 7 : level, 5))
+  if (architecture === 'arm64') {
+    const own = Number.isNaN(level) ? [] : [variant]
+    return [...list('arm64', [...own, undefined]), ...list('arm', down(8, 5))]
+  }
+  if (architecture === 'amd64') {
+    const own = Number.isNaN(level) ? [] : down(level, 2)
+    return [...list('amd64', [...own, undefined]), ...list('386', [undefined])]
+  }
+  return list(architecture, variant ? [variant, undefined] : [undefined])
+}
+
+function rank(order: Platform[], offered: Platform): number {
+  const { os, architecture, variant } = normalizePlatform(offered)
+  return order.findIndex(p => p.os === os && p.architecture === architecture && p.variant === variant)
 }

@@ -4,11 +4,11 @@ import type * as http from 'node:http'
 import * as path from 'node:path'
 import { test } from 'node:test'
 import { digestOf } from '../image/digest.ts'
+import { choosePlatform } from '../image/platform.ts'
 import { type Index, mediaTypes } from '../image/types.ts'
 import { decodeAuthHeader, encodeAuthHeader } from './auth-header.ts'
 import { parseChallenges } from './challenge.ts'
 import { Endpoints } from './endpoints.ts'
-import { chooseManifest } from './platforms.ts'
 import { drawBar } from './progress.ts'
 import { Registries } from './registries.ts'
 import { parseRetryAfter } from './retry.ts'
@@ -226,7 +226,6 @@ test('the manifest of an index that fits best', () => {
     size: 1,
     platform: { os, architecture, ...(variant && { variant }) },
   })
-  const index = (...manifests: Index['manifests']): Index => ({ schemaVersion: 2, manifests })
   const cases: [wanted: [string, string?], offered: Index['manifests'], expected: number | undefined][] = [
     [['amd64'], [entry('arm64'), entry('amd64')], 1],
     [['amd64'], [entry('amd64', undefined, 'windows'), entry('386')], 1],
@@ -246,7 +245,7 @@ test('the manifest of an index that fits best', () => {
     ],
   ]
   for (const [[architecture, variant], offered, expected] of cases) {
-    const chosen = chooseManifest(index(...offered), {
+    const chosen = choosePlatform(offered, {
       os: 'linux',
       architecture,
       ...(variant && { variant }),

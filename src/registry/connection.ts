@@ -232,6 +232,14 @@ function verb(method: string): string {
 /** The error that an answer stands for; reads its body. */
 export async function errorOf(answer: HttpAnswer): Promise<RegistryError> {
   const body = await readBody(answer, MAX_ERROR_BYTES).catch(() => undefined)
+  // RFC 6750: the caller is known, and may not. An answer to HEAD has no body that could say so.
+  const refusal = parseChallenges(answer.headers['www-authenticate']).find(
+    ({ parameters }) => parameters['error'] === 'insufficient_scope',
+  )
+  if (refusal) {
+    const why = refusal.parameters['error_description'] ?? 'requested access to the resource is denied'
+    return new RegistryError(403, 'DENIED', `denied: ${why}`)
+  }
   return errorFromAnswer(
     answer.status,
     answer.reason,

@@ -2,7 +2,6 @@
 export * from './auth-header.ts'
 export { hostOfServerAddress } from './login.ts'
 export { parseManifest } from './manifests.ts'
-export { chooseManifest, normalizePlatform, platformMatches } from './platforms.ts'
 export { Registries } from './registries.ts'
 export { RegistryServer, type RegistryServerOptions } from './server/registry-server.ts'
 export * from './types.ts'

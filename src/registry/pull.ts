@@ -2,7 +2,13 @@
 import { GantryError, invalid, notFound } from '../errors.ts'
 import type { ContentStore, Lease } from '../image/content-store.ts'
 import type { ImageRecord, ImageStore } from '../image/image-store.ts'
-import { formatPlatform, hostPlatform } from '../image/platform.ts'
+import {
+  choosePlatform,
+  formatPlatform,
+  hostPlatform,
+  matchesPlatform,
+  normalizePlatform,
+} from '../image/platform.ts'
 import { canonical, familiar, familiarName, type Reference, withDigest } from '../image/reference.ts'
 import type { ReadAhead } from '../image/snapshots.ts'
 import { StoredImage } from '../image/stored-image.ts'
@@ -17,8 +23,7 @@ import {
 } from '../image/types.ts'
 import { download } from './download.ts'
 import { RegistryError } from './errors.ts'
-import { isIndexType, parseManifest } from './manifests.ts'
-import { chooseManifest, normalizePlatform, platformMatches } from './platforms.ts'
+import { isIndexType, isManifestType, parseManifest } from './manifests.ts'
 import { LayerProgress, say } from './progress.ts'
 import type { FetchedManifest, Repository } from './repository.ts'
 import { type RetryPolicy, retrying } from './retry.ts'
@@ -99,7 +104,7 @@ export async function pullReference(
 }
 
 function fits({ image }: ImageRecord, platform: Platform | undefined): boolean {
-  return platform === undefined || platformMatches(platform, image.config)
+  return platform === undefined || matchesPlatform(image.config, platform)
 }
 
 function mismatchWarning(reference: Reference, { image }: ImageRecord, platform: Platform): string {
@@ -126,7 +131,8 @@ async function chooseImage(
   let document = parseManifest(bytes, descriptor.mediaType || root.mediaType)
   if (document.kind === 'index') {
     const wanted = platform ?? hostPlatform()
-    const chosen = chooseManifest(document.index, wanted)
+    const images = document.index.manifests.filter(entry => entry.platform || isManifestType(entry.mediaType))
+    const chosen = choosePlatform(images, wanted)
     if (!chosen) {
       const text = formatPlatform(platform ? withVariant(wanted) : wanted)
       throw notFound(`no matching manifest for ${text} in the manifest list entries`)
