@@ -22,7 +22,7 @@ export default area('inspect', [
   [
     'mounts',
     `docker volume create $N; ${CREATE} -v $N:/data:ro -v /tmp:/host --tmpfs /t --mount type=tmpfs,target=/t2 $I`,
-    show('{{json .Mounts}}'),
+    `${show('{{range .Mounts}}{{json .}}{{println}}{{end}}')} | sort`,
   ],
   ['path-and-args', `${CREATE} --entrypoint echo $I a b`, show('{{.Path}} {{json .Args}}')],
   [

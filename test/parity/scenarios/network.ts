@@ -48,11 +48,11 @@ export default area('network', [
   ],
   [
     'create-ipv6',
-    `docker network create --ipv6 --subnet 10.231.7.0/24 --subnet fd00:231::/64 $N >/dev/null; ${show('{{.EnableIPv6}} {{json .IPAM.Config}}')}`,
+    `docker network create --ipv6 --subnet 10.231.7.0/24 --subnet fd00:231::/64 $N >/dev/null; ${show('{{.EnableIPv6}}{{println}}{{range .IPAM.Config}}{{json .}}{{println}}{{end}}')} | sort`,
   ],
   [
     'create-ipv6-gateway',
-    `docker network create --ipv6 --subnet 10.231.7.0/24 --subnet fd00:231::/64 --gateway fd00:231::99 $N >/dev/null; ${show('{{json .IPAM.Config}}')}`,
+    `docker network create --ipv6 --subnet 10.231.7.0/24 --subnet fd00:231::/64 --gateway fd00:231::99 $N >/dev/null; ${show('{{range .IPAM.Config}}{{json .}}{{println}}{{end}}')} | sort`,
   ],
   [
     'create-ipv6-only',
