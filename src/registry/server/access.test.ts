@@ -78,7 +78,7 @@ test('rights by repository, anonymous pulls, tokens', async t => {
   await registries.push(`${host}/public/app`, { auth: ann })
   await registries.push(`${host}/private/app`, { auth: ann })
   await puller().pull(`${host}/public/app`)
-  await assert.rejects(puller().pull(`${host}/private/app`), { kind: 'internal' })
+  await assert.rejects(puller().pull(`${host}/private/app`), { kind: 'notFound' })
   await registries.push(`${host}/bob/app`, { auth: bob })
   await assert.rejects(registries.push(`${host}/public/app`, { auth: bob }))
   await assert.rejects(registries.push(`${host}/private/app`, { auth: bob }))
