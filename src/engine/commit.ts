@@ -62,7 +62,8 @@ async function freeze({ locks, states }: EngineContext, container: Container): P
 
 async function thaw({ locks, states }: EngineContext, container: Container): Promise<void> {
   await locks.run(container.id, () => {
-    if (!container.record.state.pausedForCommit) return
+    const { status, pausedForCommit } = container.record.state
+    if (status !== 'paused' || !pausedForCommit) return
     container.cgroup!.thaw()
     states.unpaused(container)
   })
