@@ -1,5 +1,5 @@
 /** What an engine does first: whatever an earlier life left is adopted, settled or swept. There is no other start. */
-import { messageOf } from '../errors.ts'
+import { hasCode, messageOf } from '../errors.ts'
 import { chainIdOf } from '../image/digest.ts'
 import type { RunningContainer } from '../network/types.ts'
 import { buildSpec } from '../runtime/build-spec.ts'
@@ -112,9 +112,8 @@ export class Recovery {
     if (status === 'running' || status === 'paused') {
       // A pause that was not yet written was promised to nobody; one for a commit ended with the commit's daemon.
       const keep = status === 'paused' && !container.record.state.pausedForCommit
-      const frozen = container.cgroup.isFrozen()
-      if (frozen && !keep) container.cgroup.thaw()
-      if (status === 'paused' && !(frozen && keep)) this.#context.states.unpaused(container)
+      const frozen = isStillFrozen(container.cgroup, keep)
+      if (status === 'paused' && !frozen) this.#context.states.unpaused(container)
     } else this.#context.states.started(container, task.pid, undefined)
   }
 
@@ -158,5 +157,17 @@ export class Recovery {
       })
     })
     await Promise.all(tasks)
+  }
+}
+
+/** Whether a group is frozen and stays so; without `keep` it is let go. One that is gone belongs to a run that just ended. */
+function isStillFrozen(cgroup: NonNullable<Container['cgroup']>, keep: boolean): boolean {
+  try {
+    const frozen = cgroup.isFrozen()
+    if (frozen && !keep) cgroup.thaw()
+    return frozen && keep
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENODEV')) return false
+    throw error
   }
 }
