@@ -61,8 +61,8 @@ static void rotate(struct log *log) {
       if (n == 1) snprintf(from, sizeof from, "%s", log->path);
       else snprintf(from, sizeof from, "%s.%u%s", log->path, n - 1, suffixes[s]);
       snprintf(to, sizeof to, "%s.%u%s", log->path, n, suffixes[s]);
-      if (n == 1 && s == 1) continue;
-      rename(from, to);
+      if (n == log->max_files - 1) unlink(to); // the oldest, in whichever form it is
+      if (n > 1 || s == 0) rename(from, to);
     }
   }
   if (log->max_files <= 1) unlink(log->path);

@@ -53,20 +53,20 @@ function oldestPlain(path: string): string | undefined {
 async function compress(path: string, plain: string): Promise<void> {
   const half = `${path}.compressing`
   const fd = fs.openSync(plain, 'r')
-  const { ino, mode } = fs.fstatSync(fd)
+  const original = statIdentity(fd)!
   await pipeline(
     fs.createReadStream('', { fd }),
     zlib.createGzip(),
-    fs.createWriteStream(half, { mode: mode & 0o777, flush: true }),
+    fs.createWriteStream(half, { mode: fs.fstatSync(fd).mode & 0o777, flush: true }),
   )
-  const compressed = fs.statSync(half).ino
-  originals.set(compressed, ino)
-  for (let name = nameOf(path, ino); name; name = nameOf(path, ino)) {
+  const compressed = statIdentity(half)!
+  remember(compressed, original)
+  for (let name = nameOf(path, original); name; name = nameOf(path, original)) {
     fs.renameSync(half, `${name}.gz`)
     // Under a name of its own first: if the shim rotated just now, it is another file, and goes back.
     const away = `${path}.compressed`
     fs.renameSync(name, away)
-    if (fs.statSync(away).ino === ino) {
+    if (statIdentity(away) === original) {
       fs.unlinkSync(away)
       return
     }
@@ -75,22 +75,35 @@ async function compress(path: string, plain: string): Promise<void> {
   }
   // Rotated out of sight meanwhile.
   fs.unlinkSync(half)
+  originals.delete(compressed)
 }
 
 /** Under which number a file is now. */
-function nameOf(path: string, inode: number, ending = ''): string | undefined {
+function nameOf(path: string, identity: string, ending = ''): string | undefined {
   for (let n = 1; ; n++) {
     const name = `${path}.${n}`
-    if (fs.statSync(name + ending, { throwIfNoEntry: false })?.ino === inode) return name + ending
+    if (statIdentity(name + ending) === identity) return name + ending
     if (!fs.existsSync(name) && !fs.existsSync(`${name}.gz`)) return undefined
   }
 }
 
-/** Inodes of compressed files to those of what they were made from. */
-const originals = new Map<number, number>()
+/** Identities of compressed files to those of what they were made from, while somebody may still read at that place. */
+const originals = new Map<string, string>()
 
-/** The inode by which a log file is known, whether a reader opened it before it was compressed or after. */
-export function identityOf(file: string | number, isCompressed: boolean): number | undefined {
-  const stat = typeof file === 'number' ? fs.fstatSync(file) : fs.statSync(file, { throwIfNoEntry: false })
-  return stat && isCompressed ? (originals.get(stat.ino) ?? stat.ino) : stat?.ino
+function remember(compressed: string, original: string): void {
+  originals.set(compressed, original)
+  if (originals.size > 10_000) originals.delete(originals.keys().next().value!)
+}
+
+/** By what a log file is known, whether a reader opened it before it was compressed or after; undefined where there is none. */
+export function identityOf(file: string | number, isCompressed: boolean): string | undefined {
+  const identity = statIdentity(file)
+  return identity !== undefined && isCompressed ? (originals.get(identity) ?? identity) : identity
+}
+
+/** The inode alone names nothing: the next file gets that of the one that was just removed. */
+function statIdentity(file: string | number): string | undefined {
+  const options = { bigint: true, throwIfNoEntry: false } as const
+  const stat = typeof file === 'number' ? fs.fstatSync(file, options) : fs.statSync(file, options)
+  return stat && `${stat.ino}:${stat.birthtimeNs}`
 }

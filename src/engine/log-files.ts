@@ -108,7 +108,7 @@ class Changes {
 /** One open file and how far it was read. */
 interface OpenFile {
   /** {@link identityOf} it. */
-  inode: number
+  identity: string
   read(buffer: Buffer): Promise<number>
   rest: Buffer
   close(): void
@@ -134,36 +134,29 @@ async function* readFile(file: OpenFile, format: LogFormat): AsyncGenerator<LogE
 
 const isCompressed = (file: string): boolean => file.endsWith('.gz')
 
-/** The files that there are, oldest first. */
+/** The files that there are, oldest first; a number is missing while they are being renamed. */
 function filesOf(source: LogSource): string[] {
-  const older: string[] = []
-  for (let n = 1; ; n++) {
-    const plain = `${source.path}.${n}`
-    if (fs.existsSync(plain)) older.unshift(plain)
-    else if (fs.existsSync(`${plain}.gz`)) older.unshift(`${plain}.gz`)
-    else break
+  const { dir, base } = path.parse(source.path)
+  const numbers = new Set<number>()
+  for (const name of fs.readdirSync(dir)) {
+    const number = name.startsWith(`${base}.`) && /^\.(\d+)(\.gz)?$/.exec(name.slice(base.length))?.[1]
+    if (number) numbers.add(Number(number))
   }
-  return [...older, source.path]
+  const older = [...numbers].sort((a, b) => b - a).map(number => `${source.path}.${number}`)
+  return [...older.map(plain => (fs.existsSync(plain) ? plain : `${plain}.gz`)), source.path]
 }
 
 /** The file with which to begin, at the place from which the last `tail` entries start. */
 function openFirst(source: LogSource, tail: number | undefined): OpenFile | undefined {
-  const files = filesOf(source)
-  if (tail === undefined) {
-    for (const file of files) {
-      const opened = openFile(file, 0)
-      if (opened) return opened
-    }
-    return undefined
-  }
+  if (tail === undefined) return openAfter(source, undefined)
   let wanted = tail
-  for (const file of files.reverse()) {
+  for (const file of filesOf(source).reverse()) {
     const found = findTail(file, source.format, wanted)
     if (!found) continue
     if (found.offset >= 0) return openFile(file, found.offset)
     wanted -= found.entries
   }
-  return openFile(filesOf(source)[0]!, 0)
+  return openAfter(source, undefined)
 }
 
 /** Where the last `count` entries begin; -1 and how many there are, where there are fewer. */
@@ -210,22 +203,35 @@ function tryOpen(file: string): number | undefined {
 
 /** The file that was begun after `current`; undefined where `current` is the one being written. */
 function openNext(source: LogSource, current: OpenFile): OpenFile | undefined {
-  const newest = fs.statSync(source.path, { throwIfNoEntry: false })
-  if (!newest || newest.ino === current.inode) return undefined
+  const newest = identityOf(source.path, false)
+  return newest === undefined || newest === current.identity ? undefined : openAfter(source, current.identity)
+}
+
+/** The file after the one of that identity; the oldest where it was rotated away, or none is given. Undefined where there is none. */
+function openAfter(source: LogSource, identity: string | undefined): OpenFile | undefined {
+  for (;;) {
+    const file = openFile(fileAfter(source, identity), 0)
+    const again = fileAfter(source, identity)
+    if (file?.identity === identityOf(again, isCompressed(again))) return file
+    // Rotated between the look and the opening: another file has that name by now.
+    file?.close()
+  }
+}
+
+function fileAfter(source: LogSource, identity: string | undefined): string {
   const files = filesOf(source)
-  const at = files.map(file => identityOf(file, isCompressed(file))).indexOf(current.inode)
-  // Not found: it was rotated away, and the oldest that is left comes next.
-  return openFile(files[at + 1]!, 0)
+  const at = files.map(file => identityOf(file, isCompressed(file))).indexOf(identity)
+  return files[identity === undefined ? 0 : at + 1] ?? source.path
 }
 
 function openFile(file: string, offset: number): OpenFile | undefined {
   const fd = tryOpen(file)
   if (fd === undefined) return undefined
-  const inode = identityOf(fd, isCompressed(file))!
+  const identity = identityOf(fd, isCompressed(file))!
   const content = isCompressed(file) ? zlib.gunzipSync(fs.readFileSync(fd)) : undefined
   let position = offset
   return {
-    inode,
+    identity,
     rest: Buffer.alloc(0),
     async read(buffer) {
       const length = content
