@@ -174,6 +174,30 @@ describe('the API over a unix socket', () => {
     assert.match(text, /413 Payload Too Large[\s\S]*request body is larger than/)
   })
 
+  test('a client that writes on when it is refused hears why', async () => {
+    const megabyte = Buffer.alloc(1 << 20, 'x')
+    const text = await converse(
+      'POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 67108864\r\n\r\n',
+      socket => {
+        let left = 64
+        const write = (): void => {
+          while (left-- > 0) if (!socket.write(megabyte)) return void socket.once('drain', write)
+          left = 0
+        }
+        write()
+        // Nothing is read before all is written.
+        socket.pause()
+        const look = setInterval(() => {
+          if (left > 0 || socket.writableLength > 0) return
+          clearInterval(look)
+          socket.resume()
+        }, 5)
+        socket.once('close', () => clearInterval(look))
+      },
+    )
+    assert.match(text, /413 Payload Too Large[\s\S]*request body is larger than/)
+  })
+
   test('attach takes the connection over, with half-close', async () => {
     const text = await converse(
       'POST /v1.45/containers/x/attach?stream=1&stdin=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly,',

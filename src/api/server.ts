@@ -114,38 +114,26 @@ function fail(req: http.IncomingMessage, res: http.ServerResponse, error: unknow
     req.socket.destroy()
     return
   }
-  if (req.complete) {
-    sendError(res, status, message)
-    return
-  }
-  drain(req, whole => {
-    // Nobody will read the rest of the body, which would stand before the next request.
-    if (!whole) res.shouldKeepAlive = false
-    if (!res.headersSent && res.socket) sendError(res, status, message)
-  })
+  if (!req.complete) lingerAfter(req, res)
+  sendError(res, status, message)
 }
 
-/** Bytes of a refused body that are read away before the answer, and how many milliseconds that may take. */
-const DRAINED_BYTES = 16 * 1024 * 1024
-const DRAIN_TIME = 500
+/** Milliseconds that a client whose request was refused may go on writing it. */
+const LINGER = 10_000
 
-/** Clients that are still writing when they are refused would complain of that instead of saying why. */
-function drain(req: http.IncomingMessage, done: (whole: boolean) => void): void {
-  let bytes = 0
-  const finish = (whole: boolean): void => {
-    clearTimeout(timer)
-    req.off('data', count).off('end', ended).off('close', closed)
-    req.resume()
-    done(whole)
+/**
+ * The answer goes out before the request's body is in. If the connection were closed then, with bytes unread, a client that still
+ * writes would see a broken pipe instead of the answer; so what it sends is read away until it closes. RFC 9112, 9.6
+ */
+function lingerAfter(req: http.IncomingMessage, res: http.ServerResponse): void {
+  const { socket } = req
+  res.shouldKeepAlive = false
+  socket.destroySoon = () => {
+    socket.end()
+    const timer = setTimeout(() => socket.destroy(), LINGER)
+    socket.once('close', () => clearTimeout(timer))
   }
-  const ended = (): void => finish(true)
-  const closed = (): void => finish(false)
-  const count = (chunk: Buffer): void => {
-    bytes += chunk.length
-    if (bytes > DRAINED_BYTES) finish(false)
-  }
-  const timer = setTimeout(closed, DRAIN_TIME)
-  req.on('data', count).on('end', ended).on('close', closed)
+  req.resume()
 }
 
 function sendError(res: http.ServerResponse, status: number, message: string): void {
