@@ -22,12 +22,16 @@ const removing =
     for (const name of names) await target.removeByForce(name)
   }
 
+/** Who asks and who answers have a processor each: left to itself, where they sit decides more than what lies between them. */
+const ASKS = ['taskset', '-c', '0']
+const ANSWERS = ['--cpuset-cpus', '1']
+
 /** A command in the network namespace of a process; its standard output. */
 function within(pid: number, ...command: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile(
       'nsenter',
-      ['-t', String(pid), '-n', ...command],
+      ['-t', String(pid), '-n', ...ASKS, ...command],
       { maxBuffer: 1 << 24 },
       (error, stdout, stderr) => {
         if (error) reject(new Error(`${command.slice(0, 3).join(' ')}: ${stderr || stdout}`))
@@ -81,8 +85,8 @@ async function pair(target: Target): Promise<Undo> {
   }
   await target.docker('network', 'create', NAME)
   const on = ['run', '-d', '--network', NAME]
-  await target.docker(...on, '--name', NAME, '-p', `${PORT}:${PORT}`, IMAGE, 'iperf3', '-s')
-  await target.docker(...on, '--name', CLIENT, IMAGE, 'sleep', '1000')
+  await target.docker(...on, ...ANSWERS, '--name', NAME, '-p', `${PORT}:${PORT}`, IMAGE, 'iperf3', '-s')
+  await target.docker(...on, '--cpuset-cpus', '0', '--name', CLIENT, IMAGE, 'sleep', '1000')
   return async () => {
     await removing(target, NAME, CLIENT)()
     await target.docker('network', 'rm', NAME)
@@ -130,7 +134,8 @@ const webServer =
     const range = `${FIRST}-${FIRST + ports - 1}`
     const first = ports > 1 ? `httpd -p ${FIRST};` : ''
     const line = `${first} exec httpd -f -p ${FIRST + ports - 1}`
-    await target.docker('run', '-d', '--name', NAME, '-p', `${range}:${range}`, 'busybox', 'sh', '-c', line)
+    const run = ['run', '-d', '--name', NAME, ...ANSWERS, '-p', `${range}:${range}`]
+    await target.docker(...run, 'busybox', 'sh', '-c', line)
     return removing(target, NAME)
   }
 
@@ -155,9 +160,8 @@ const connecting = (
 
 /** An echo of `cat` behind a published port. */
 async function echo(target: Target): Promise<Undo> {
-  await target.docker(
-    ...['run', '-d', '--name', NAME, '-p', `${FIRST}:7`, 'busybox', 'nc', '-ll', '-p', '7', '-e', 'cat'],
-  )
+  const run = ['run', '-d', '--name', NAME, ...ANSWERS, '-p', `${FIRST}:7`]
+  await target.docker(...run, 'busybox', 'nc', '-ll', '-p', '7', '-e', 'cat')
   return removing(target, NAME)
 }
 

@@ -297,8 +297,8 @@ export class Ruleset {
       nft.addChain(table, 'postrouting', { type: 'nat', hook: 'postrouting', priority: 100 }),
       nft.addChain(table, 'forward', { type: 'filter', hook: 'forward', priority: 0 }),
 
-      rule('raw', from('bridges'), loopback4('destination'), drop),
-      rule('raw', from('bridges'), loopback4('source'), drop),
+      rule('raw', loopback4('destination'), from('bridges'), drop),
+      rule('raw', loopback4('source'), from('bridges'), drop),
 
       rule('prerouting', loopback4('destination'), leave),
       rule('prerouting', toHost, jump('published')),
@@ -341,13 +341,13 @@ export class Ruleset {
       rule('postrouting', family(4), from('masquerade4'), masquerade),
       rule('postrouting', family(6), from('masquerade6'), masquerade),
 
+      rule('forward', connectionIs(ESTABLISHED_OR_RELATED, 'state'), accept),
       rule('forward', withinOneBridge, accept),
       rule('forward', from('internal'), drop),
       rule('forward', to('internal'), drop),
       rule('forward', to('bridges'), goto('inbound')),
       rule('forward', from('bridges'), accept),
 
-      rule('inbound', connectionIs(ESTABLISHED_OR_RELATED, 'state'), accept),
       rule('inbound', rewritten, accept),
       rule('inbound', from('bridges'), drop),
       rule('inbound', to('open'), accept),
