@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { busyboxChanges, busyboxRootfs } from '../test/support/busybox.ts'
 import { Daemon } from '../test/support/daemon.ts'
 import type { Context, Measure } from './measure.ts'
+import { buildMeasures } from './measures/build.ts'
 import { byteMeasures } from './measures/bytes.ts'
 import { execMeasures } from './measures/exec.ts'
 import { footprintMeasures } from './measures/footprint.ts'
@@ -30,6 +31,7 @@ const measures: Measure[] = [
   ...trafficMeasures,
   ...footprintMeasures,
   ...byteMeasures,
+  ...buildMeasures,
   restartMeasure,
 ].filter(measure => measure.name.includes(options.only))
 

@@ -61,8 +61,14 @@ export class Target {
 
   /** Run the docker client against this engine. Throws unless it exits 0. */
   docker(...args: string[]): Promise<string> {
+    return this.dockerWith({}, ...args)
+  }
+
+  /** As {@link docker}, with more in the client's environment. */
+  dockerWith(more: Record<string, string>, ...args: string[]): Promise<string> {
     return new Promise((resolve, reject) => {
-      const env = { ...process.env, DOCKER_HOST: `unix://${this.socket}`, DOCKER_API_VERSION: '1.50' }
+      const host = { DOCKER_HOST: `unix://${this.socket}`, DOCKER_API_VERSION: '1.50' }
+      const env = { ...process.env, ...host, ...more }
       execFile('docker', args, { env, maxBuffer: 1 << 30 }, (error, stdout, stderr) => {
         if (error) reject(new Error(`${this.name}: docker ${args.join(' ')}: ${stderr}`))
         else resolve(stdout)
@@ -127,6 +133,15 @@ export function memory(
     return kilobytes.reduce((sum, value) => sum + value, 0) / 1024
   } catch {
     return 0
+  }
+}
+
+/** Begins to watch; what it returns says the sum of the processes' highest resident memory since then, in MB (proc(5)). */
+export function memoryPeak(pids: number[]): () => number {
+  for (const pid of pids) fs.writeFileSync(`/proc/${pid}/clear_refs`, '5')
+  return () => {
+    const peaks = pids.map(pid => /^VmHWM:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8')))
+    return peaks.reduce((sum, peak) => sum + Number(peak?.[1] ?? 0), 0) / 1024
   }
 }
 

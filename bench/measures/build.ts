@@ -1,0 +1,147 @@
+/** Builds through the same client: BuildKit's protocol, and the classic builder's. */
+import { randomBytes } from 'node:crypto'
+import * as fs from 'node:fs'
+import * as path from 'node:path'
+import type { Measure } from '../measure.ts'
+import { memoryPeak, milliseconds, type Target } from '../target.ts'
+
+const IMAGE = 'bench-build'
+
+/** Files of the large context, of 10 kB each. */
+const FILES = 10_000
+
+interface Build {
+  dockerfile: string
+  args?: string[]
+  /** The builder behind `POST /build`, which no longer is the client's own choice. */
+  classic?: boolean
+  /** Build in this folder; in a new one with nothing but the Dockerfile where it is absent. */
+  folder?: string
+}
+
+/** Milliseconds of a build. Its image goes away again, its cache stays. */
+async function build(target: Target, options: Build): Promise<number> {
+  const { dockerfile, args = [], classic = false, folder = makeFolder() } = options
+  fs.writeFileSync(path.join(folder, 'Dockerfile'), dockerfile)
+  const env = { DOCKER_BUILDKIT: classic ? '0' : '1', BUILDX_NO_DEFAULT_ATTESTATIONS: '1' }
+  try {
+    const elapsed = await milliseconds(() =>
+      target.dockerWith(env, 'build', '-q', '-t', IMAGE, ...args, folder),
+    )
+    await target.docker('rmi', '-f', IMAGE)
+    return elapsed
+  } finally {
+    if (options.folder === undefined) fs.rmSync(folder, { recursive: true })
+  }
+}
+
+const makeFolder = (): string => fs.mkdtempSync('/var/tmp/gantry-bench-build-')
+
+/** A folder that no engine has seen before, written through to the disk. */
+function largeContext(): string {
+  const folder = makeFolder()
+  for (let index = 0; index < FILES; index++) {
+    const below = path.join(folder, `files/${Math.floor(index / 100)}`)
+    if (index % 100 === 0) fs.mkdirSync(below, { recursive: true })
+    fs.writeFileSync(path.join(below, `${index}`), randomBytes(10_000))
+  }
+  const fd = fs.openSync(folder, 'r')
+  fs.fsyncSync(fd)
+  fs.closeSync(fd)
+  return folder
+}
+
+const steps = Array.from({ length: 20 }, (_, index) => `RUN echo ${index} > /step-${index}\n`)
+const TWENTY = `FROM busybox\n${steps.join('')}`
+const COPY = 'FROM busybox\nCOPY files /files\n'
+
+/** Nothing but a loop of the shell, of about a second. */
+const WORK = 'RUN i=0; while [ $i -lt 1000000 ]; do i=$((i+1)); done; echo $i > /done\n'
+const FOUR = [
+  ...['a', 'b', 'c', 'd'].map(name => `FROM busybox AS ${name}\n${WORK.replace('/done', `/${name}`)}`),
+  'FROM busybox\n',
+  ...['a', 'b', 'c', 'd'].map(name => `COPY --from=${name} /${name} /\n`),
+].join('')
+
+const measure = (name: string, goal: number, rounds: number, more: Pick<Measure, 'prepare' | 'sample'>) => ({
+  name,
+  unit: 'ms' as const,
+  better: 'lower' as const,
+  goal,
+  rounds,
+  ...more,
+})
+
+const twenty = (goal: number, classic: boolean): Measure =>
+  measure(`${title(classic)}: 20 \`RUN\` steps without cache`, goal, 5, {
+    sample: target => build(target, { dockerfile: TWENTY, args: ['--no-cache'], classic }),
+  })
+
+const context = (goal: number, classic: boolean): Measure =>
+  measure(`${title(classic)}: a new context of ${FILES} files (100 MB)`, goal, 5, {
+    async sample(target) {
+      const folder = largeContext()
+      try {
+        return await build(target, { dockerfile: COPY, folder, classic })
+      } finally {
+        fs.rmSync(folder, { recursive: true })
+      }
+    },
+  })
+
+const title = (classic: boolean): string => (classic ? 'classic build' : 'build')
+
+/** Each engine's own large context. */
+const contexts = new Map<Target, string>()
+
+async function prepareContext(target: Target): Promise<() => Promise<void>> {
+  const folder = largeContext()
+  contexts.set(target, folder)
+  await build(target, { dockerfile: COPY, folder })
+  return async () => fs.rmSync(folder, { recursive: true })
+}
+
+export const buildMeasures: Measure[] = [
+  twenty(6, false),
+  twenty(6, true),
+  measure('build: the same again, all from the cache', 1, 10, {
+    async prepare(target) {
+      await build(target, { dockerfile: TWENTY })
+      return async () => {}
+    },
+    sample: target => build(target, { dockerfile: TWENTY }),
+  }),
+  context(2, false),
+  context(2, true),
+  measure('build: the large context with one byte changed', 3, 5, {
+    prepare: prepareContext,
+    async sample(target) {
+      const folder = contexts.get(target)!
+      const fd = fs.openSync(path.join(folder, 'files/50/5050'), 'r+')
+      fs.writeSync(fd, randomBytes(1), 0, 1, 5000)
+      fs.closeSync(fd)
+      return build(target, { dockerfile: COPY, folder })
+    },
+  }),
+  measure('build: the large context, unchanged', 1, 5, {
+    prepare: prepareContext,
+    sample: target => build(target, { dockerfile: COPY, folder: contexts.get(target)! }),
+  }),
+  measure('build: four stages of a CPU-second each on two cores', 1, 3, {
+    sample: target => build(target, { dockerfile: FOUR, args: ['--no-cache'] }),
+  }),
+  {
+    name: "engine's highest resident memory while it builds and sends a layer of 1 GB",
+    unit: 'MB',
+    better: 'lower',
+    limit: 200,
+    rounds: 1,
+    async sample(target) {
+      const peak = memoryPeak(target.enginePids())
+      const dockerfile = 'FROM busybox\nRUN head -c 1000000000 /dev/urandom > /large\n'
+      await build(target, { dockerfile, args: ['--no-cache'] })
+      await build(target, { dockerfile, args: ['-o', 'type=tar,dest=/dev/null'] })
+      return peak()
+    },
+  },
+]
