@@ -166,9 +166,10 @@ export class RpcConnection {
     input: I,
     output: O,
     message: MessageInitShape<I>,
+    metadata: Metadata = {},
   ): Promise<MessageShape<O>> {
     let answer: MessageShape<O> | undefined
-    const stream = this.stream(path, {}, bytes => {
+    const stream = this.stream(path, metadata, bytes => {
       answer = fromBinary(output, bytes)
     })
     stream.send(toBinary(input, create(input, message)))

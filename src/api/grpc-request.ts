@@ -9,6 +9,7 @@ import { parsePlatform } from '../build/index.ts'
 import { invalid, notImplemented } from '../errors.ts'
 import { BytesMessageSchema } from './proto/gen/session_pb.js'
 import type { Session } from './session.ts'
+import { sessionBlobs } from './session-blobs.ts'
 import { sendFiles } from './session-files.ts'
 import type { LocalFolders } from './session-locals.ts'
 
@@ -44,6 +45,7 @@ export function solveRequest(words: SolveWords): BuildRequest {
     request.secret = id => session.secret(id)
     request.ssh = id => session.ssh(id)
     request.auth = host => session.credentials(host)
+    request.blobs = store => sessionBlobs(session, store)
   }
   return request
 }

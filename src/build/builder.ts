@@ -5,11 +5,14 @@
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { GantryError, invalid, messageOf, notImplemented } from '../errors.ts'
+import { GantryError, invalid, messageOf } from '../errors.ts'
 import type { ImageStore } from '../image/image-store.ts'
 import type { Snapshots } from '../image/snapshots.ts'
 import type { Platform } from '../image/types.ts'
 import { type Logger, silent } from '../logger.ts'
+import type { RegistryService } from '../registry/types.ts'
+import { Caches } from './cache/caches.ts'
+import { CacheImportError } from './cache/imported.ts'
 import { Contexts } from './contexts.ts'
 import { type Definition, loadDefinition } from './definition.ts'
 import { checkDockerfile, warningsAreErrors } from './dockerfile/checks.ts'
@@ -29,7 +32,7 @@ import { Layers } from './solve/layers.ts'
 import type { OnProgress } from './solve/progress.ts'
 import { Records } from './solve/records.ts'
 import type { BuildSession, LocalFolder } from './solve/session.ts'
-import { Solver } from './solve/solver.ts'
+import { Solver, type Solving } from './solve/solver.ts'
 import type { StepExecutor } from './solve/step.ts'
 import { fetchGit } from './sources/git.ts'
 import { fetchHttp } from './sources/http.ts'
@@ -43,7 +46,7 @@ export interface BuilderOptions {
   images: ImageStore
   snapshots: Snapshots
   executor: StepExecutor
-  registries?: Puller & { push?(reference: string, options?: object): Promise<unknown> }
+  registries?: Puller & Partial<Pick<RegistryService, 'push' | 'withRepository'>>
   logger?: Logger
   /** Steps that may run at once; 4. */
   parallelism?: number
@@ -239,8 +242,13 @@ class Build {
   }
 
   async run(): Promise<BuildResult> {
-    const [unsupported] = this.#request.cacheTo ?? []
-    if (unsupported) throw notImplemented(`cache export of type ${unsupported.type} is not implemented`)
+    const caches = new Caches({
+      parts: this.#parts,
+      request: this.#request,
+      steps: this.#steps,
+      signal: this.#signal,
+      epoch: this.#epoch,
+    })
     const session = this.#session()
     const solving = this.#parts.solver.begin(session)
     let definition: Definition | undefined
@@ -269,43 +277,65 @@ class Build {
         const rules = [...new Set(warnings.map(({ rule }) => rule))]
         throw invalid(`lint violation found for rules: ${rules.join(', ')}`)
       }
-      await this.#tellCacheSources()
+      const imported = await caches.import()
       const converted = await this.#convert(definition)
-      const roots = converted.flatMap(one => one.vertex ?? [])
-      const vertices = flatten(roots)
-      this.#request.onPlan?.(converted.flatMap(one => one.steps))
-      for (const vertex of vertices) checkRunnable(vertex)
-      solving.announce(vertices)
-      const solved = await Promise.all(
-        converted.map(async one => ({ converted: one, root: await solving.root(one.vertex) })),
+      const result = await this.#withCache(imported && { ...session, imported }, solving, one =>
+        this.#solve(converted, one, caches),
       )
-      const result = await writeOutputs({
-        ...this.#parts,
-        request: this.#request,
-        steps: this.#steps,
-        signal: this.#signal,
-        epoch: this.#epoch,
-        solved,
-      })
       return { id: this.#id, warnings, ...result }
     } catch (error) {
       if (definition) attachSource(error, definition)
       throw error
     } finally {
       solving.release()
+      caches.release()
       for (const folder of this.#locals.values()) folder.release()
     }
   }
 
-  /** A source of cache that cannot be had makes a build slower, not wrong: its step fails, the build goes on. */
-  async #tellCacheSources(): Promise<void> {
-    for (const { type, attributes } of this.#request.cacheFrom ?? []) {
-      const name = attributes['ref'] ?? attributes['src'] ?? type
-      const refuse = async () => {
-        throw notImplemented(`cache import of type ${type} is not implemented`)
-      }
-      await this.#steps.run(`importing cache manifest from ${name}`, refuse).catch(() => {})
+  /** `work` with what other engines made; once more without it where that was not what it should be. */
+  async #withCache<T>(
+    session: BuildSession | undefined,
+    plain: Solving,
+    work: (solving: Solving) => Promise<T>,
+  ): Promise<T> {
+    if (!session) return work(plain)
+    const solving = this.#parts.solver.begin(session)
+    try {
+      return await work(solving)
+    } catch (error) {
+      if (!(error instanceof CacheImportError)) throw error
+      this.#parts.options.logger?.warn('build cache refused', { error: error.message })
+    } finally {
+      solving.release()
     }
+    return work(plain)
+  }
+
+  async #solve(
+    converted: Converted[],
+    solving: Solving,
+    caches: Caches,
+  ): Promise<Omit<BuildResult, 'id' | 'warnings'>> {
+    const vertices = flatten(converted.flatMap(one => one.vertex ?? []))
+    this.#request.onPlan?.(converted.flatMap(one => one.steps))
+    for (const vertex of vertices) checkRunnable(vertex)
+    solving.announce(vertices)
+    const solved = await Promise.all(
+      converted.map(async one => ({ converted: one, root: await solving.root(one.vertex) })),
+    )
+    const result = await writeOutputs({
+      ...this.#parts,
+      request: this.#request,
+      steps: this.#steps,
+      signal: this.#signal,
+      epoch: this.#epoch,
+      solved,
+      configFields: root => caches.inline(root, solving.traces),
+    })
+    const roots = solved.map(({ root }) => root)
+    Object.assign(result.metadata, await caches.export(roots, solving.traces))
+    return result
   }
 
   #session(): BuildSession {

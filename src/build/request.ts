@@ -5,7 +5,7 @@ import type { Digest, Image, ImageConfig, Platform } from '../image/types.ts'
 import type { RegistryAuth } from '../registry/types.ts'
 import type { ExecLimits } from './plan/ops.ts'
 import type { OnProgress } from './solve/progress.ts'
-import type { BuildSession, LocalFolder, LocalRequest } from './solve/session.ts'
+import type { BuildSession, ClientBlobs, LocalFolder, LocalRequest } from './solve/session.ts'
 
 /** Where files come from. */
 export type ContextInput =
@@ -86,6 +86,8 @@ export interface BuildRequest {
   local?: (request: LocalRequest) => Promise<LocalFolder>
   secret?: BuildSession['secret']
   ssh?: BuildSession['ssh']
+  /** A store of the client's, by its name. */
+  blobs?: (store: string) => ClientBlobs
   auth?: (host: string) => Promise<RegistryAuth | undefined>
   /** Told what the plan is, before it is solved: the classic stream shows instructions. */
   onPlan?: (steps: PlannedStep[]) => void

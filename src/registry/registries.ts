@@ -155,6 +155,16 @@ export class Registries implements RegistryService {
     })
   }
 
+  /** For what is no image: `work` with the repository that a reference names. */
+  withRepository<T>(
+    reference: Reference,
+    actions: 'pull' | 'pull,push',
+    options: RegistryRequestOptions,
+    work: (repository: Repository) => Promise<T>,
+  ): Promise<T> {
+    return this.#with(reference, actions, options, work)
+  }
+
   /** Work with the repository in its registry that answers first. */
   #with<T>(
     { domain, path }: Reference,

@@ -1,5 +1,7 @@
 /** What others hand to the registry client, and what they get back. */
+import type { Reference } from '../image/reference.ts'
 import type { Descriptor, Digest, Platform } from '../image/types.ts'
+import type { Repository } from './repository.ts'
 
 /** Credentials for one registry: what `X-Registry-Auth` and `POST /auth` carry. */
 export interface RegistryAuth {
@@ -132,4 +134,11 @@ export interface RegistryService {
   login(auth: RegistryAuth, signal?: AbortSignal): Promise<LoginResult>
   search(term: string, options?: SearchOptions): Promise<SearchResult[]>
   distributionInspect(reference: string, options?: RegistryRequestOptions): Promise<DistributionInspect>
+  /** For what is no image: `work` with the repository that a reference names, at the endpoint that answers first. */
+  withRepository<T>(
+    reference: Reference,
+    actions: 'pull' | 'pull,push',
+    options: RegistryRequestOptions,
+    work: (repository: Repository) => Promise<T>,
+  ): Promise<T>
 }

@@ -78,19 +78,6 @@ describe('builds and registries', { skip: cannotRunDaemon() }, () => {
     assert.equal(await daemon.ok('inspect', '--format', '{{.Config.Labels.made}}', name), 'yes')
   })
 
-  test('a cache that is not taken is said not to be', async () => {
-    const { code, stderr } = await build('FROM busybox\n', [
-      '--progress=plain',
-      '--cache-from',
-      `${REGISTRY}/base:1`,
-    ])
-    assert.equal(code, 0, stderr)
-    assert.match(stderr, /importing cache manifest from 127\.0\.0\.1:5006\/base:1[\s\S]*not implemented/)
-    const exported = await build('FROM busybox\n', ['--cache-to', 'type=inline'])
-    assert.notEqual(exported.code, 0)
-    assert.match(exported.stderr, /cache export of type inline is not implemented/)
-  })
-
   test('check=error=true makes warnings errors', async () => {
     const { code, stderr } = await build('# check=error=true\nFROM busybox AS Big\n', [])
     assert.notEqual(code, 0)

@@ -34,6 +34,8 @@ export interface ExportOptions {
   /** Seconds since 1970. */
   epoch?: number
   onLayer?: (layer: string, done: boolean) => void
+  /** Fields of the config beside those that the specification knows. */
+  extra?: Record<string, string>
 }
 
 /** An image whose blobs are all in the content store, held by the lease; no name leads to it yet. */
@@ -41,6 +43,7 @@ export async function exportImage(context: ExportContext, options: ExportOptions
   const { content } = context
   const { root, config, lease, epoch } = options
   const base = root.base
+  await context.layers.ensure(root.layers)
   const diffIds: Digest[] = (base?.blobs ?? []).map(blob => blob.diffId)
   const descriptors: Descriptor[] = [...(base?.descriptors ?? [])]
   for (const id of root.layers) {
@@ -62,7 +65,7 @@ export async function exportImage(context: ExportContext, options: ExportOptions
       size: tar.content,
     })
   }
-  const times = root.layers.map(id => context.records.get(id)?.createdAt ?? Date.now())
+  const times = root.layers.map(id => layerTime(context.records, id))
   const history = dateHistory(fitHistory(config, diffIds.length), times, config.created, epoch)
   const created = history.at(-1)?.created ?? config.created ?? new Date(0).toISOString()
   const final: ImageConfig = {
@@ -70,6 +73,7 @@ export async function exportImage(context: ExportContext, options: ExportOptions
     created,
     history,
     rootfs: { type: 'layers', diff_ids: diffIds },
+    ...options.extra,
   }
   const configBytes = Buffer.from(JSON.stringify(final))
   const manifest: Manifest = {
@@ -132,11 +136,17 @@ const RUNTIME_FIELDS = [
   'StopTimeout',
 ] as const
 
+/** When a layer was made, here or where it was imported from. Milliseconds since 1970. */
+export function layerTime(records: Records, id: string): number {
+  const record = records.get(id)
+  return record?.madeAt ?? record?.createdAt ?? Date.now()
+}
+
 /** The tar of a layer, in the content store. */
-async function layerBlob(
+export async function layerBlob(
   { content, layers, files, tars }: ExportContext,
   id: string,
-  { epoch, lease, onLayer }: ExportOptions,
+  { epoch, lease, onLayer }: Pick<ExportOptions, 'epoch' | 'lease' | 'onLayer'>,
 ): Promise<LayerTarResult> {
   const key = `${id} ${epoch ?? ''}`
   const known = tars.get(key)

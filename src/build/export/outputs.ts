@@ -20,6 +20,8 @@ export interface OutputContext extends BuildParts {
   signal: AbortSignal
   epoch: number | undefined
   solved: { converted: Converted; root: Root }[]
+  /** Further fields of the config of the image that a root becomes. */
+  configFields: (root: Root) => Record<string, string>
 }
 
 type Written = Pick<BuildResult, 'images' | 'digest' | 'metadata'>
@@ -69,6 +71,7 @@ async function makeImages(
       await exportImage(context.exporting, {
         root,
         config: converted.config,
+        extra: context.configFields(root),
         lease,
         signal: context.signal,
         ...(context.epoch !== undefined && { epoch: context.epoch }),

@@ -131,14 +131,14 @@ class LayerWalk {
     const type = mode & fs.constants.S_IFMT
     if (type === fs.constants.S_IFCHR && stat.rdev === 0n) {
       const slash = name.lastIndexOf('/') + 1
-      this.#whiteout(`${name.slice(0, slash)}.wh.${name.slice(slash)}`, stat)
+      this.#whiteout(`${name.slice(0, slash)}.wh.${name.slice(slash)}`)
       return
     }
     if (type === fs.constants.S_IFSOCK) return
     if (type === fs.constants.S_IFDIR) {
       const opaque = linux.getxattr(place, 'trusted.overlay.opaque')?.toString() === 'y'
       this.#member({ name: `${name}/`, type: '5', stat, size: 0, linkName: '', xattrs: attributes(place) })
-      if (opaque) this.#whiteout(`${name}/.wh..wh..opq`, stat)
+      if (opaque) this.#whiteout(`${name}/.wh..wh..opq`)
       this.walk(place, `${name}/`)
       return
     }
@@ -161,7 +161,8 @@ class LayerWalk {
     if (isFile) this.#out.writeFile(place, Number(stat.size))
   }
 
-  #whiteout(name: string, like: Stat): void {
+  /** Without a time: who unpacks the layer does not keep it, and comes to the same tar again. */
+  #whiteout(name: string): void {
     this.#header({
       name,
       type: '0',
@@ -169,7 +170,7 @@ class LayerWalk {
       uid: 0,
       gid: 0,
       size: 0,
-      mtimeNs: like.mtimeNs,
+      mtimeNs: 0n,
       linkName: '',
       rdev: 0,
       xattrs: [],

@@ -24,12 +24,19 @@ export interface DraftLayer {
   snapshot: WritableSnapshot
 }
 
+/** A layer that is known and not there yet. */
+interface Deferred {
+  make: () => Promise<void>
+  made?: Promise<void>
+}
+
 export class Layers {
   readonly folder: string
   readonly #bases: string
   readonly #empty: string
   readonly #snapshots: Snapshots
   readonly #held = new Map<string, Promise<WritableSnapshot>>()
+  readonly #deferred = new Map<string, Deferred>()
 
   constructor(root: string, snapshots: Snapshots) {
     this.folder = path.join(root, 'layers')
@@ -55,8 +62,35 @@ export class Layers {
     return fs.readdirSync(this.folder)
   }
 
-  /** Folders of the root, topmost first; at least one. The image is unpacked if it is not yet. */
+  /** A new name for a layer whose files `make` will bring when somebody needs them. {@link forget} ends the promise. */
+  defer(make: (id: string) => Promise<void>): string {
+    const id = newId()
+    this.#deferred.set(id, { make: () => make(id) })
+    return id
+  }
+
+  isDeferred(id: string): boolean {
+    return this.#deferred.has(id) && !this.has(id)
+  }
+
+  forget(id: string): void {
+    this.#deferred.delete(id)
+  }
+
+  /** Make those of the layers that are not there yet. */
+  async ensure(ids: readonly string[]): Promise<void> {
+    await Promise.all(
+      ids.map(id => {
+        const deferred = this.#deferred.get(id)
+        if (deferred) deferred.made ??= deferred.make()
+        return deferred?.made
+      }),
+    )
+  }
+
+  /** Folders of the root, topmost first; at least one. What is not there yet is made, the image is unpacked. */
   async lowerdirs(root: Root): Promise<string[]> {
+    await this.ensure(root.layers)
     const own = root.layers.map(id => this.path(id)).reverse()
     const below = root.base?.chain ? (await this.#hold(root.base)).lowerdirs : []
     const all = [...own, ...below]
@@ -78,13 +112,12 @@ export class Layers {
   }
 
   /** Begin a layer over `root`. End it with {@link keep} or {@link drop}. */
-  async draft(root: Root): Promise<DraftLayer> {
-    return this.draftOver(await this.lowerdirs(root))
+  async draft(root: Root, id?: string): Promise<DraftLayer> {
+    return this.draftOver(await this.lowerdirs(root), id)
   }
 
   /** As {@link draft}, over folders. */
-  draftOver(lowerdirs: string[]): DraftLayer {
-    const id = randomBytes(16).toString('hex')
+  draftOver(lowerdirs: string[], id = newId()): DraftLayer {
     const folder = path.join(this.folder, id)
     const upperdir = path.join(folder, 'fs')
     const workdir = path.join(folder, 'work')
@@ -111,6 +144,21 @@ export class Layers {
   drop(draft: DraftLayer): void {
     fs.closeSync(draft.mountFd)
     this.remove(draft.id)
+  }
+
+  /** A layer whose files `fill` puts into its folder. */
+  async fill(id: string, fill: (folder: string) => Promise<void>): Promise<void> {
+    const folder = path.join(this.folder, id)
+    const filling = path.join(folder, 'filling')
+    fs.mkdirSync(filling, { recursive: true, mode: 0o755 })
+    fs.chmodSync(filling, 0o755)
+    try {
+      await fill(filling)
+      fs.renameSync(filling, this.path(id))
+    } catch (error) {
+      this.remove(id)
+      throw error
+    }
   }
 
   remove(id: string): void {
@@ -151,3 +199,5 @@ export class Layers {
     }
   }
 }
+
+const newId = (): string => randomBytes(16).toString('hex')

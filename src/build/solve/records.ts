@@ -30,6 +30,8 @@ export interface CacheRecord {
   description: string
   /** Milliseconds since 1970. */
   createdAt: number
+  /** When another engine made its layer, which was imported then. */
+  madeAt?: number
   lastUsedAt: number
   usageCount: number
   /** Bytes of its own layer; absent until somebody asked. */

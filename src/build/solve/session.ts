@@ -1,4 +1,7 @@
 /** What one build brings along and the solver asks for by name: folders, secrets, keys, credentials. */
+import type { Readable } from 'node:stream'
+import type { Descriptor, Digest } from '../../image/types.ts'
+import type { ImportedCache } from '../cache/imported.ts'
 import type { OnProgress } from './progress.ts'
 
 export interface LocalRequest {
@@ -18,6 +21,15 @@ export interface LocalFolder {
   release(): void
 }
 
+/** Blobs in a store of the client's: an OCI layout on its disk. */
+export interface ClientBlobs {
+  /** Bytes; `undefined` where it has no such blob. */
+  size(digest: Digest): Promise<number | undefined>
+  read(digest: Digest): Readable
+  /** Harmless where it is there already. The client checks the digest. */
+  write(blob: Pick<Descriptor, 'digest' | 'size'>, body: AsyncIterable<Uint8Array>): Promise<void>
+}
+
 export interface BuildSession {
   readonly signal: AbortSignal
   readonly onProgress: OnProgress
@@ -28,4 +40,6 @@ export interface BuildSession {
   ssh(id: string): Promise<{ path: string; release(): void } | undefined>
   /** Seconds since 1970. */
   readonly epoch?: number
+  /** What other engines made of the same steps. */
+  readonly imported?: ImportedCache
 }

@@ -9,6 +9,8 @@ import * as fs from 'node:fs'
 import { notFound } from '../../errors.ts'
 import type { Digest } from '../../image/types.ts'
 import { KeyedMutex } from '../../mutex.ts'
+import type { ImportedStep } from '../cache/imported.ts'
+import type { Trace, TraceInput } from '../cache/trace.ts'
 import {
   canonical,
   type ExecOp,
@@ -28,6 +30,7 @@ import { runStep } from './run-step.ts'
 import { Semaphore } from './semaphore.ts'
 import type { BuildSession, LocalFolder } from './session.ts'
 import type { StepExecutor } from './step.ts'
+import { Watch } from './watch.ts'
 
 /** What fetches things from elsewhere; each answers with a root. */
 export interface Sources {
@@ -102,12 +105,28 @@ export class Solver {
   }
 }
 
+/** A step's result that is looked for, and how it is made where it is not found. */
+interface Wanted {
+  vertex: Vertex
+  key: string
+  type: CacheRecord['type']
+  inputs: Solved[]
+  traced: TraceInput[]
+  /** What the new layer goes upon. */
+  below: Root
+  work: (upperdir: string, mountFd: number) => Promise<void>
+}
+
 /** One build's walk over the graph. */
 export class Solving {
   readonly session: BuildSession
+  /** What this build's steps were made from, by their keys. */
+  readonly traces = new Map<string, Trace>()
   readonly #solver: Solver
   readonly #results = new Map<Digest, Promise<Solved>>()
   readonly #releases: (() => void)[] = []
+  /** Results that are known by their keys and not here yet. */
+  readonly #deferred = new Map<string, Root>()
   /** What each local folder has to bring, over all its users. */
   readonly #paths = new Map<Digest, string[] | undefined>()
 
@@ -194,9 +213,10 @@ export class Solving {
           op.kind === 'git' ? await sources.git(op, this.session) : await sources.http(op, this.session)
         const type = op.kind === 'git' ? 'source.git.checkout' : 'source.http'
         try {
-          return await this.#cached(vertex, fetched.key, [], type, watch, EMPTY_ROOT, folder =>
-            fetched.fill(folder),
-          )
+          const { key } = fetched
+          const work = (folder: string) => fetched.fill(folder)
+          const wanted: Wanted = { vertex, key, type, inputs: [], traced: [], below: EMPTY_ROOT, work }
+          return await this.#cached(wanted, watch)
         } finally {
           fetched.discard?.()
         }
@@ -244,29 +264,39 @@ export class Solving {
   async #exec(vertex: Vertex, op: ExecOp, inputs: Solved[], watch: Watch): Promise<Root> {
     const root = await this.#asRoot(vertex, op.root, inputs)
     const mounted: string[] = []
+    const traced: TraceInput[] = [{ key: root.key }]
     for (const mount of op.mounts) {
       if ((mount.type !== 'bind' && mount.type !== 'cache') || mount.from === undefined) continue
       const from = inputs[mount.from]!
-      if (isRoot(from)) mounted.push(`${from.key} ${mount.source}`)
-      else {
+      if (isRoot(from)) {
+        mounted.push(`${from.key} ${mount.source}`)
+        traced.push({ key: from.key })
+      } else {
         const selection = { source: mount.source, exclude: [], parents: false }
         const [digest] = await this.#solver.selectionDigests(from, [selection])
         if (digest === undefined) throw notInContext(mount.source, false)
         mounted.push(digest)
+        traced.push({ digest })
       }
     }
     const kept: ExecOp = { ...op, proxyEnv: [], mounts: op.mounts.map(mount => withoutFrom(mount)) }
     const key = digestText('exec', canonical(kept), canonical(vertex.platform), root.key, ...mounted)
-    return this.#cached(vertex, key, inputs, 'regular', watch, root, (_, mountFd) =>
-      runStep({ solver: this.#solver, session: this.session, vertex, op, inputs, rootFd: mountFd }),
-    )
+    const work = (_: string, rootFd: number) =>
+      runStep({ solver: this.#solver, session: this.session, vertex, op, inputs, rootFd })
+    return this.#cached({ vertex, key, type: 'regular', inputs, traced, below: root, work }, watch)
   }
 
   async #file(vertex: Vertex, op: FileOp, inputs: Solved[], watch: Watch): Promise<Root> {
     const root = await this.#asRoot(vertex, op.root, inputs)
-    const described = await this.#describeActions(op, inputs)
-    const key = digestText('file', canonical(described), root.key, String(this.session.epoch ?? ''))
-    return this.#cached(vertex, key, inputs, 'regular', watch, root, async (_, rootFd) => {
+    const named = async (look: LookUp) => {
+      const { described, traced } = await this.#describeActions(op, inputs, look)
+      const key = digestText('file', canonical(described), root.key, String(this.session.epoch ?? ''))
+      return { key, traced: [{ key: root.key }, ...traced] }
+    }
+    const { key, traced } =
+      (await this.#guess(inputs, named)) ??
+      (await named(async (from, selection) => (await this.#solver.selectionDigests(from, [selection]))[0]))
+    const work = async (_: string, rootFd: number) => {
       const fds = await this.#openInputs(op, inputs)
       const { epoch } = this.session
       try {
@@ -280,24 +310,54 @@ export class Solving {
       } finally {
         for (const fd of fds) if (fd !== undefined) fs.closeSync(fd)
       }
+    }
+    return this.#cached({ vertex, key, type: 'regular', inputs, traced, below: root, work }, watch)
+  }
+
+  /**
+   * The key that an imported cache says the operation has, if that leads to a result: so that inputs of which only the cache tells need
+   * not be made. Nothing is ever made under a key that was only said.
+   */
+  async #guess<T extends { key: string }>(
+    inputs: Solved[],
+    named: (look: LookUp) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { imported } = this.session
+    const { layers, records } = this.#solver.options
+    const isDeferred = (input: Solved) => isRoot(input) && input.layers.some(id => layers.isDeferred(id))
+    if (!imported || !inputs.some(isDeferred)) return undefined
+    let isKnown = true
+    const guess = await named(async (from, selection) => {
+      if (!isDeferred(from)) return (await this.#solver.selectionDigests(from, [selection]))[0]
+      const said = imported.selection(from.key, canonical(selection))
+      isKnown &&= said !== undefined
+      return said ?? ''
     })
+    if (!isKnown) return undefined
+    return records.find(guess.key) || imported.find(guess.key)?.layer ? guess : undefined
   }
 
   /** The actions with what they take instead of where they take it from. */
-  async #describeActions(op: FileOp, inputs: Solved[]): Promise<unknown[]> {
-    return Promise.all(
-      op.actions.map(async action => {
+  async #describeActions(
+    op: FileOp,
+    inputs: Solved[],
+    look: LookUp,
+  ): Promise<{ described: unknown[]; traced: TraceInput[] }> {
+    const traced: TraceInput[] = []
+    const described = await Promise.all(
+      op.actions.map(async (action, index) => {
         if (action.action !== 'copy' || action.from === undefined) return action
         const { source, exclude, parents } = action
-        const [digest] = await this.#solver.selectionDigests(inputs[action.from]!, [
-          { source, exclude, parents },
-        ])
-        if (digest === undefined && !action.allowEmpty) {
-          throw notInContext(source, isRoot(inputs[action.from]!))
-        }
+        const from = inputs[action.from]!
+        const selection = { source, exclude, parents }
+        const digest = await look(from, selection)
+        if (digest === undefined && !action.allowEmpty) throw notInContext(source, isRoot(from))
+        const place = isRoot(from) ? { key: from.key, selector: canonical(selection) } : {}
+        traced[index] = { ...place, digest }
         return { ...action, from: undefined, source: undefined, digest }
       }),
     )
+    return { described, traced: traced.filter(Boolean) }
   }
 
   async #openInputs(op: FileOp, inputs: Solved[]): Promise<(number | undefined)[]> {
@@ -318,16 +378,16 @@ export class Solving {
   }
 
   /** The result under `key`, made by `work` in a new layer where there is none. Only one build makes it at a time. */
-  async #cached(
-    vertex: Vertex,
-    key: string,
-    inputs: Solved[],
-    type: CacheRecord['type'],
-    watch: Watch,
-    below: Root,
-    work: (upperdir: string, mountFd: number) => Promise<void>,
-  ): Promise<Root> {
-    const { records, layers } = this.#solver.options
+  async #cached(wanted: Wanted, watch: Watch): Promise<Root> {
+    const { key, type, traced } = wanted
+    const root = await this.#find(wanted, watch)
+    if (type === 'regular') this.traces.set(key, { key, inputs: traced, layer: root.layers.at(-1)! })
+    return root
+  }
+
+  async #find(wanted: Wanted, watch: Watch): Promise<Root> {
+    const { vertex, key, type } = wanted
+    const { records } = this.#solver.options
     const take = (record: CacheRecord): Root => {
       records.touch(record)
       this.#releases.push(records.hold(record.id))
@@ -336,111 +396,92 @@ export class Solving {
     }
     const known = vertex.ignoreCache ? undefined : records.find(key)
     if (known) return take(known)
+    const told = vertex.ignoreCache || type !== 'regular' ? undefined : this.session.imported?.find(key)
+    if (told) {
+      watch.cached = true
+      return this.#defer(wanted, told)
+    }
     return this.#solver.locks.run(key, async () => {
       const made = vertex.ignoreCache ? undefined : records.find(key)
       if (made) return take(made)
       return this.#solver.slots.run(async () => {
         this.session.signal.throwIfAborted()
         watch.start()
-        const draft = await layers.draft(below)
-        try {
-          await work(draft.snapshot.upperdir, draft.mountFd)
-          this.session.signal.throwIfAborted()
-        } catch (error) {
-          layers.drop(draft)
-          throw error
-        }
-        layers.keep(draft)
-        const now = Date.now()
-        const record: CacheRecord = {
-          version: 1,
-          id: draft.id,
-          key,
-          type,
-          ...(below.base && { base: below.base }),
-          layers: [...below.layers, draft.id],
-          parents: inputs.flatMap(input => records.find(input.key)?.id ?? []),
-          description: describe(vertex),
-          createdAt: now,
-          lastUsedAt: now,
-          usageCount: 1,
-        }
-        records.add(record)
-        this.#releases.push(records.hold(record.id))
-        return rootOf(record)
+        return this.#make(wanted)
       })
     })
   }
-}
 
-/** Tells how one vertex fares. */
-class Watch {
-  cached = false
-  readonly #vertex: Vertex
-  readonly #session: BuildSession
-  #started: number | undefined
-  #status: { id: string; current: number; started: number; sent: number } | undefined
-
-  constructor(vertex: Vertex, session: BuildSession) {
-    this.#vertex = vertex
-    this.#session = session
+  /** Do the work in a new layer, `id` if that was said before, and remember it. */
+  async #make(wanted: Wanted, id?: string): Promise<Root> {
+    const { layers } = this.#solver.options
+    const draft = await layers.draft(wanted.below, id)
+    try {
+      await wanted.work(draft.snapshot.upperdir, draft.mountFd)
+      this.session.signal.throwIfAborted()
+    } catch (error) {
+      layers.drop(draft)
+      throw error
+    }
+    layers.keep(draft)
+    return this.#remember(wanted, draft.id)
   }
 
-  start(): void {
-    if (this.#started !== undefined) return
-    this.#started = Date.now()
-    this.#tell({ started: this.#started })
-  }
-
-  done(): void {
+  #remember({ vertex, key, type, below, inputs }: Wanted, id: string, madeAt?: number): Root {
+    const { records } = this.#solver.options
     const now = Date.now()
-    this.#tell({ started: this.#started ?? now, completed: now, cached: this.cached })
-  }
-
-  failed(error: unknown): void {
-    const now = Date.now()
-    const message = error instanceof Error ? error.message : String(error)
-    this.#tell({ started: this.#started ?? now, completed: now, error: message })
-  }
-
-  status(id: string, bytes: number, _files: number): void {
-    const now = Date.now()
-    this.#status ??= { id, current: 0, started: now, sent: 0 }
-    this.#status.current = bytes
-    if (now - this.#status.sent < 100) return
-    this.#status.sent = now
-    this.#tellStatus(now)
-  }
-
-  finishStatus(): void {
-    if (this.#status) this.#tellStatus(Date.now(), true)
-  }
-
-  #tellStatus(now: number, completed = false): void {
-    const { id, current, started } = this.#status!
-    this.#session.onProgress({
-      type: 'status',
-      vertex: this.#vertex.digest,
+    const record: CacheRecord = {
+      version: 1,
       id,
-      current,
-      total: 0,
-      timestamp: now,
-      started,
-      ...(completed && { completed: now }),
-    })
+      key,
+      type,
+      ...(below.base && { base: below.base }),
+      layers: [...below.layers, id],
+      parents: inputs.flatMap(input => records.find(input.key)?.id ?? []),
+      description: describe(vertex),
+      createdAt: now,
+      ...(madeAt !== undefined && { madeAt }),
+      lastUsedAt: now,
+      usageCount: 1,
+    }
+    records.add(record)
+    this.#releases.push(records.hold(record.id))
+    return rootOf(record)
   }
 
-  #tell(fields: { started?: number; completed?: number; cached?: boolean; error?: string }): void {
-    const { digest, inputs, name } = this.#vertex
-    this.#session.onProgress({
-      type: 'vertex',
-      digest,
-      inputs: inputs.map(input => input.digest),
-      name,
-      ...fields,
+  /** A result that an imported cache tells of: brought here, or made after all if it only tells that there was one, when its files are needed. */
+  #defer(wanted: Wanted, { layer, createdAt }: ImportedStep): Root {
+    const { key, below, vertex } = wanted
+    const known = this.#deferred.get(key)
+    if (known) return known
+    const { layers } = this.#solver.options
+    const id = layers.defer(async id => {
+      const watch = new Watch(vertex, this.session)
+      watch.start()
+      try {
+        if (!layer) await this.#make(wanted, id)
+        else {
+          await layers.ensure(below.layers) // a record stands for all of its layers
+          await layers.fill(id, folder => this.session.imported!.unpack(layer, id, folder))
+          this.#remember(wanted, id, createdAt)
+        }
+      } catch (error) {
+        noteFailure(error, vertex)
+        watch.failed(error)
+        throw error
+      }
+      watch.cached = layer !== undefined
+      watch.done()
     })
+    this.#releases.push(() => layers.forget(id))
+    const root: Root = { key, base: below.base, layers: [...below.layers, id] }
+    this.#deferred.set(key, root)
+    return root
   }
 }
+
+/** Finds the digest of what is selected from an input; `undefined` where there is nothing. */
+type LookUp = (from: Solved, selection: Selection) => Promise<string | undefined>
 
 const COPY_ALL = {
   action: 'copy' as const,
