@@ -45,6 +45,12 @@ interface Unpacking {
   unpacked: Promise<Unpacked>
 }
 
+/** A layer that is unpacked while it arrives: from the moment on when there is a core for it. */
+interface Ahead {
+  growing: Growing
+  unpacking: Unpacking | undefined
+}
+
 /** The chain below the one that is being made, and when it is there. */
 interface Below {
   chain: ChainId | undefined
@@ -59,7 +65,7 @@ export interface ChainsOptions {
   limits?: UnpackLimits
 }
 
-/** Layers of one image that are unpacked at once: each keeps a core busy. */
+/** Layers that are unpacked at once, of one image and of what arrives: each keeps a core busy. */
 const PARALLEL = 3
 
 export class Chains {
@@ -67,7 +73,9 @@ export class Chains {
   readonly maxLayerBytes: number
   readonly #options: ChainsOptions
   readonly #known = new Map<ChainId, ChainRecord>()
-  readonly #ahead = new Map<Digest, Unpacking>()
+  readonly #ahead = new Map<Digest, Ahead>()
+  /** Of {@link #ahead}, those that are being unpacked. */
+  #reading = 0
   readonly #underWay = new Map<ChainId, Promise<void>>()
   /** The chains of images that are being unpacked: those that are finished have no image yet. */
   readonly #wanted = new Set<readonly ChainId[]>()
@@ -127,15 +135,38 @@ export class Chains {
   readAhead(digest: Digest, growing: Growing): ReadAhead {
     const isUseful = this.#options.copyParent === undefined && !this.#ahead.has(digest)
     if (!isUseful) return { drop: () => {} }
-    const unpacking = this.#start(digest, growing.path, this.#newFolder(), {}, growing.progress)
-    this.#ahead.set(digest, unpacking)
-    unpacking.unpacked.catch(() => this.#ahead.delete(digest))
+    const ahead: Ahead = { growing, unpacking: undefined }
+    this.#ahead.set(digest, ahead)
+    this.#beginAhead()
     return {
       drop: () => {
-        if (this.#ahead.get(digest) === unpacking) this.#ahead.delete(digest)
-        else return
-        void this.#drop(unpacking)
+        if (this.#ahead.get(digest) !== ahead) return
+        this.#ahead.delete(digest)
+        if (ahead.unpacking !== undefined) void this.#drop(ahead.unpacking)
       },
+    }
+  }
+
+  /** Unpack what arrives, or has arrived, as far as there are cores. */
+  #beginAhead(): void {
+    for (const [digest, ahead] of this.#ahead) {
+      if (this.#reading >= PARALLEL) return
+      if (ahead.unpacking !== undefined) continue
+      const { content } = this.#options
+      const isWhole = content.has(digest)
+      const file = isWhole ? content.path(digest) : ahead.growing.path
+      if (!fs.existsSync(file)) continue // it was given up
+      const progress = isWhole ? undefined : ahead.growing.progress
+      const unpacking = this.#start(digest, file, this.#newFolder(), {}, progress)
+      ahead.unpacking = unpacking
+      this.#reading++
+      unpacking.unpacked.catch(() => {
+        if (this.#ahead.get(digest) === ahead) this.#ahead.delete(digest)
+      })
+      void unpacking.job.ended.then(() => {
+        this.#reading--
+        this.#beginAhead()
+      })
     }
   }
 
@@ -222,8 +253,8 @@ export class Chains {
   ): Promise<Unpacked> {
     const ahead = this.#ahead.get(layer.digest)
     this.#ahead.delete(layer.digest)
-    if (ahead !== undefined) {
-      const done = await ahead.unpacked.catch(() => undefined)
+    if (ahead?.unpacking !== undefined) {
+      const done = await ahead.unpacking.unpacked.catch(() => undefined)
       if (done !== undefined) return done
     }
     const { content, copyParent } = this.#options

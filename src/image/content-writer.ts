@@ -39,7 +39,7 @@ export interface ContentWriter {
   readonly offset: number
   /** For a thread that wants to read along. */
   readonly growing: Growing
-  /** `undefined` where the next write may follow at once; otherwise wait for it. The chunk must not be changed afterwards. */
+  /** `undefined` where the chunk was taken and the next may follow; otherwise wait before another, and before changing this one. */
   write(chunk: Uint8Array): Promise<void> | undefined
   /** @throws GantryError `invalid` if size or digest are not as promised; the bytes are gone then. */
   commit(): Promise<{ digest: Digest; size: number }>
@@ -47,9 +47,8 @@ export interface ContentWriter {
   abort(): Promise<void>
 }
 
-/** Bytes that are gathered before a write, and that may wait in memory at most. */
+/** Bytes that are gathered before a write; as many again may be on their way to the file. */
 const BATCH = 1 << 20
-const HIGH_WATER = 8 << 20
 
 /** Keys being written, and when each is free again. */
 const busy = new Map<string, Promise<void>>()
@@ -92,8 +91,10 @@ class FileWriter implements ContentWriter {
   readonly #progress: BigInt64Array
   #offset = 0
   #written = 0
-  #pending: Uint8Array[] = []
-  #pendingBytes = 0
+  /** Chunks are gathered in the first while the second is written. */
+  #batch: Buffer<ArrayBuffer>
+  #other: Buffer<ArrayBuffer> | undefined
+  #filled = 0
   #flushing: Promise<void> | undefined
   #failure: unknown
   #open = true
@@ -106,6 +107,7 @@ class FileWriter implements ContentWriter {
     this.#fd = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o600)
     this.growing = { path: file, progress: new SharedArrayBuffer(16) }
     this.#progress = new BigInt64Array(this.growing.progress)
+    this.#batch = Buffer.allocUnsafeSlow(Math.max(1, Math.min(BATCH, options.size ?? BATCH)))
   }
 
   get offset(): number {
@@ -134,39 +136,60 @@ class FileWriter implements ContentWriter {
     }
     this.#offset += chunk.length
     this.#digester.update(chunk)
-    this.#pending.push(chunk)
-    this.#pendingBytes += chunk.length
-    if (this.#pendingBytes >= BATCH && this.#flushing === undefined) {
-      this.#flushing = this.#flush(BATCH)
-      this.#flushing.catch(() => {}) // kept in #failure
-    }
-    return this.#pendingBytes > HIGH_WATER ? this.#flushing : undefined
+    return this.#gather(chunk)
   }
 
-  /** Write until less than `threshold` bytes wait. */
-  async #flush(threshold: number): Promise<void> {
-    try {
-      while (this.#pendingBytes >= threshold && this.#pendingBytes > 0) {
-        const batch = this.#pending
-        this.#pending = []
-        this.#pendingBytes = 0
-        await writeAll(this.#fd, batch, this.#written)
-        for (const chunk of batch) this.#written += chunk.length
-        this.#publish()
+  #gather(chunk: Uint8Array): Promise<void> | undefined {
+    for (let at = 0; at < chunk.length; ) {
+      if (this.#filled === this.#batch.length) {
+        const rest = chunk.subarray(at)
+        if (this.#flushing !== undefined) return this.#flushing.then(() => this.#gather(rest))
+        this.#flush()
       }
-    } catch (error) {
-      this.#failure = error
-      throw error
-    } finally {
-      this.#flushing = undefined
+      const part = chunk.subarray(at, at + this.#batch.length - this.#filled)
+      this.#batch.set(part, this.#filled)
+      this.#filled += part.length
+      at += part.length
     }
+    if (this.#filled === this.#batch.length && this.#flushing === undefined) this.#flush()
+    return undefined
+  }
+
+  /** Write what was gathered, and gather in the other buffer meanwhile. Only when nothing is being written. */
+  #flush(): void {
+    const batch = this.#batch
+    const bytes = batch.subarray(0, this.#filled)
+    this.#batch = this.#other ?? Buffer.allocUnsafeSlow(batch.length)
+    this.#other = batch
+    this.#filled = 0
+    const writing = async () => {
+      try {
+        await writeAll(this.#fd, bytes, this.#written)
+        this.#written += bytes.length
+        this.#publish()
+      } catch (error) {
+        this.#failure = error
+        throw error
+      } finally {
+        this.#flushing = undefined
+      }
+    }
+    this.#flushing = writing()
+    this.#flushing.catch(() => {}) // kept in #failure
+  }
+
+  /** Resolves when the file has all that came. */
+  async #flushed(): Promise<void> {
+    await this.#flushing
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#filled > 0) this.#flush()
+    await this.#flushing
   }
 
   async commit(): Promise<{ digest: Digest; size: number }> {
     const { digest: expected, size: expectedSize, lease } = this.#options
     try {
-      await this.#flushing
-      await this.#flush(0)
+      await this.#flushed()
       const size = this.#offset
       const digest = this.#digester.digest()
       if (expectedSize !== undefined && size !== expectedSize) {
@@ -192,8 +215,7 @@ class FileWriter implements ContentWriter {
   async suspend(): Promise<void> {
     if (!this.#open) return
     try {
-      await this.#flushing
-      await this.#flush(0)
+      await this.#flushed()
     } finally {
       if (this.#options.key === undefined) fs.rmSync(this.growing.path, { force: true })
       this.#end(BROKEN)
@@ -219,6 +241,7 @@ class FileWriter implements ContentWriter {
     Atomics.store(this.#progress, 0, BigInt(this.#written) | END_BIT)
     Atomics.notify(this.#progress, 0)
     fs.closeSync(this.#fd)
+    for (const buffer of [this.#batch, this.#other]) buffer?.buffer.transfer(0)
     this.#free()
   }
 }
@@ -226,22 +249,20 @@ class FileWriter implements ContentWriter {
 /** Set in the first number of {@link Growing.progress} when it has ended, one way or the other. */
 export const END_BIT = 1n << 62n
 
-function writeAll(fd: number, chunks: Uint8Array[], position: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    fs.writev(fd, chunks, position, (error, written) => {
-      if (error !== null) return reject(error)
-      const rest = dropBytes(chunks, written)
-      if (rest.length === 0) resolve()
-      else writeAll(fd, rest, position + written).then(resolve, reject)
-    })
-  })
+async function writeAll(fd: number, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    done += await write(fd, bytes, done, bytes.length - done, position + done)
+  }
 }
 
-function dropBytes(chunks: Uint8Array[], count: number): Uint8Array[] {
-  let index = 0
-  let left = count
-  while (index < chunks.length && left >= chunks[index]!.length) left -= chunks[index++]!.length
-  const rest = chunks.slice(index)
-  if (left > 0) rest[0] = rest[0]!.subarray(left)
-  return rest
+function write(
+  fd: number,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.write(fd, bytes, offset, length, position, (error, count) => (error ? reject(error) : resolve(count)))
+  })
 }
