@@ -21,6 +21,10 @@ export interface Measure {
 export interface Context {
   /** A `docker save` archive of a Debian root file system, if one was given. */
   debianArchive: string | undefined
+  /** `HOST:PORT` of a registry without TLS that all engines reach and trust, if one was given. */
+  registry: string | undefined
+  /** Pushes what all engines pull: the Docker that Gantry is compared with, where there is one. */
+  publisher: Target
   /** Restarts Gantry's daemon with its containers running; milliseconds until it answers. */
   restartGantry(): Promise<number>
 }

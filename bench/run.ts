@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- --docker /run/docker.sock [--debian debian.tar] [--only TEXT] [--rounds N]`: Gantry beside a real Docker, in one run,
- * alternating sample by sample; medians and their ratio as a Markdown table. Without `--docker`, Gantry alone.
+ * `npm run bench -- --docker /run/docker.sock [--debian debian.tar] [--registry HOST:PORT] [--only TEXT] [--rounds N]`: Gantry beside
+ * a real Docker, in one run, alternating sample by sample; medians and their ratio as a Markdown table. Without `--docker`,
+ * Gantry alone. With a registry (for `--only pull` and `--only push`), Gantry's daemon stands in the host's network and has no bridge.
  */
 import { parseArgs } from 'node:util'
 import { busyboxChanges, busyboxRootfs } from '../test/support/busybox.ts'
@@ -13,12 +14,14 @@ import { footprintMeasures } from './measures/footprint.ts'
 import { lifecycleMeasures, networkMeasures } from './measures/lifecycle.ts'
 import { trafficMeasures } from './measures/network.ts'
 import { restartMeasure } from './measures/restart.ts'
+import { shipMeasures } from './measures/ship.ts'
 import { Target } from './target.ts'
 
 const { values: options } = parseArgs({
   options: {
     docker: { type: 'string' },
     debian: { type: 'string' },
+    registry: { type: 'string' },
     only: { type: 'string', default: '' },
     rounds: { type: 'string' },
   },
@@ -31,11 +34,17 @@ const measures: Measure[] = [
   ...trafficMeasures,
   ...footprintMeasures,
   ...byteMeasures,
+  ...shipMeasures,
   ...buildMeasures,
   restartMeasure,
 ].filter(measure => measure.name.includes(options.only))
 
-const daemon = await Daemon.start({ parent: '/var/tmp' })
+// The registry is reached from the host's own network, which stays as it is.
+const network =
+  options.registry === undefined
+    ? {}
+    : { isolateNetwork: false, args: ['--bridge', 'none', '--insecure-registry', options.registry] }
+const daemon = await Daemon.start({ parent: '/var/tmp', ...network })
 try {
   const gantry = new Target('gantry', daemon.socket)
   gantry.enginePids = () => [daemon.pid!]
@@ -47,6 +56,8 @@ try {
   }
   const context: Context = {
     debianArchive: options.debian,
+    registry: options.registry,
+    publisher: targets.at(-1)!,
     async restartGantry() {
       await daemon.stop('SIGKILL')
       const start = performance.now()
