@@ -9,6 +9,8 @@ import type { AddressPool } from './types.ts'
 export interface Network {
   record: NetworkRecord
   subnets: Subnet[]
+  /** It is being removed: its name and its subnets are taken until that is done, and nobody finds it any more. */
+  leaving?: boolean
 }
 
 export class Catalog {
@@ -46,9 +48,10 @@ export class Catalog {
 
   /** By full id, name, or a prefix of the id, in this order. */
   find(ref: string): Network {
-    const exact = this.#networks.get(ref) ?? this.all().find(network => network.record.name === ref)
+    const exact = this.lookup(ref)
     if (exact) return exact
-    const matching = ref === '' ? [] : this.all().filter(network => network.record.id.startsWith(ref))
+    const matching =
+      ref === '' ? [] : this.all().filter(({ record, leaving }) => !leaving && record.id.startsWith(ref))
     if (matching.length > 1) {
       throw invalid(`network ${ref} is ambiguous (${matching.length} matches found based on ID prefix)`)
     }
@@ -58,7 +61,8 @@ export class Catalog {
 
   /** {@link find} without the error. */
   lookup(ref: string): Network | undefined {
-    return this.#networks.get(ref) ?? this.all().find(network => network.record.name === ref)
+    const found = this.#networks.get(ref) ?? this.all().find(network => network.record.name === ref)
+    return found?.leaving ? undefined : found
   }
 
   /**

@@ -95,21 +95,24 @@ export class ContainerNetwork {
     this.members.push({ network, driver, endpoint })
   }
 
-  /** Unmake an endpoint of a container that runs on. */
-  leave(member: Member): void {
+  /** Unmake an endpoint of a container that runs on. It is a member until the interface is gone. */
+  async leave(member: Member): Promise<void> {
     const { network, driver, endpoint } = member
     if (this.namespace) {
-      driver.detach(network.record, this.namespace, endpoint.interfaceName, {
+      await driver.detach(network.record, this.namespace, endpoint.interfaceName, {
         mac: endpoint.mac,
         hostInterface: endpoint.hostInterface,
       })
     }
-    this.members.splice(this.members.indexOf(member), 1)
+    const place = this.members.indexOf(member)
+    if (place < 0) return // the container ended meanwhile
+    this.members.splice(place, 1)
     releaseAddresses(member)
     // The kernel took the routes along with the interface.
     for (const family of [4, 6] as const) {
       if (this.#routes[family] === endpoint.id) delete this.#routes[family]
     }
+    this.updateRoutes()
   }
 
   /** Which endpoint leads out: the highest priority, then the name that sorts first. */

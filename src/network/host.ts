@@ -5,11 +5,12 @@
 import * as fs from 'node:fs'
 import { hasCode } from '../errors.ts'
 import { NETLINK_NETFILTER, NETLINK_ROUTE } from '../linux/index.ts'
+import { KeyedMutex } from '../mutex.ts'
 import type { Cidr } from './ip.ts'
 import { type Address, listAddresses, readAddress } from './netlink/address.ts'
 import { Netlink } from './netlink/connection.ts'
 import { deleteConnection, listConnections, readConnection } from './netlink/conntrack.ts'
-import { getLink, type Link, listLinks, readLink } from './netlink/link.ts'
+import { deleteLink, getLink, type Link, listLinks, readLink } from './netlink/link.ts'
 import type { Request } from './netlink/message.ts'
 import * as nft from './netlink/nftables.ts'
 import { listRoutes, RT_TABLE_MAIN, RTN_UNICAST, readRoute } from './netlink/route.ts'
@@ -71,6 +72,25 @@ export class HostNetwork {
       if (hasCode(error, 'ENODEV')) return undefined
       throw error
     }
+  }
+
+  readonly #removals = new KeyedMutex()
+
+  /**
+   * Take away the link of an ifindex, in this namespace or in `netnsFd`; one that is gone is fine. The kernel needs 20 ms until
+   * no processor knows it any more, and only then this is done; the caller's thread goes on meanwhile.
+   */
+  removeLink(index: number, netnsFd?: number): Promise<void> {
+    return this.#removals.run('', async () => {
+      const connection = Netlink.open(NETLINK_ROUTE, netnsFd)
+      try {
+        await connection.runAside(deleteLink(index))
+      } catch (error) {
+        if (!hasCode(error, 'ENODEV')) throw error
+      } finally {
+        connection.close()
+      }
+    })
   }
 
   addresses(): Address[] {

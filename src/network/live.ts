@@ -245,7 +245,7 @@ export class Live {
     this.store.save(live)
   }
 
-  connect(live: ContainerNetwork, network: Network, spec: EndpointSpec): void {
+  async connect(live: ContainerNetwork, network: Network, spec: EndpointSpec): Promise<void> {
     const before = this.#portTarget(live)
     const member = live.join(network, this.driverOf(network), spec)
     try {
@@ -256,21 +256,25 @@ export class Live {
       this.store.save(live)
     } catch (error) {
       this.names.remove(member.endpoint.id)
-      live.leave(member)
-      live.updateRoutes()
+      await live.leave(member)
       throw error
     }
     this.tell('connect', member, live)
     this.#editFiles(live, [])
   }
 
-  disconnect(live: ContainerNetwork, member: Member): void {
+  async disconnect(live: ContainerNetwork, member: Member): Promise<void> {
     const before = this.#portTarget(live)
     const addresses = [addressOf(member.endpoint.ipv4), addressOf(member.endpoint.ipv6)].filter(Boolean)
     this.names.remove(member.endpoint.id)
     const undo = unrestrict(this, [member])
-    live.leave(member)
-    live.updateRoutes()
+    try {
+      await live.leave(member)
+    } catch (error) {
+      this.names.add(live, member)
+      throw error
+    }
+    if (this.containers.get(live.container.id) !== live) return // it ended meanwhile
     this.rules.change(undo)
     this.#settle(live, before)
     this.store.save(live)
@@ -379,7 +383,7 @@ export class Live {
     const previous = live.resolvConf
     const next = this.files.resolv(live).text
     live.resolvConf = next
-    this.store.save(live)
+    if (next !== previous) this.store.save(live)
     this.options.onFilesChanged?.(live.container.id, {
       hosts: current => editHosts(current, this.files.ownEntries(live), goneAddresses),
       resolvConf: current => (current === previous ? next : current),

@@ -42,7 +42,7 @@ export class Namespace {
     try {
       filter.transaction(nft.begin, requests, nft.end)
     } finally {
-      filter.close()
+      filter.closeAside()
     }
   }
 

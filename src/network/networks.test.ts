@@ -322,6 +322,35 @@ inOwnNamespace(import.meta.filename, () => {
     })
   })
 
+  test('while a network is removed its name is taken, and nobody gets onto it', async () => {
+    await networks.create({ name: 'going' })
+    const a = container('a', { networkMode: 'going' })
+    const removed = networks.remove('going')
+    assert.throws(() => networks.inspect('going'), /^GantryError: network going not found$/)
+    await assert.rejects(networks.attach(a), /network going not found/)
+    await assert.rejects(networks.remove('going'), /network going not found/)
+    await assert.rejects(networks.create({ name: 'going' }), /network with name going already exists/)
+    await removed
+    await networks.create({ name: 'going' })
+    await networks.remove('going')
+  })
+
+  test('a container that ends while it is disconnected leaves nothing', async () => {
+    const links = () => execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' }).split('\n').length
+    await networks.create({ name: 'brief' })
+    const before = links()
+    const a = await up(container('a', { networkMode: 'brief' }))
+    await networks.connect('bridge', a.it, {}, true)
+    const disconnected = networks.disconnect('brief', a.it, { running: true })
+    await networks.release(a.it.id)
+    await disconnected
+    const b = await up(container('b', { networkMode: 'brief' }))
+    assert.equal(b.ip, a.ip, 'its address is free')
+    await down(b)
+    for (let tries = 0; links() > before && tries < 250; tries++) await sleep(20)
+    assert.equal(links(), before)
+  })
+
   describe('what is refused', () => {
     const refuses = (name: string, expected: RegExp, work: () => Promise<unknown>) =>
       test(name, () => assert.rejects(work, expected))

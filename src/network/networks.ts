@@ -48,7 +48,7 @@ export class Networks {
   static async open(options: NetworksOptions, running: RunningContainer[] = []): Promise<Networks> {
     const live = new Live(options)
     try {
-      recover(live, running)
+      await recover(live, running)
       return new Networks(live)
     } catch (error) {
       live.close()
@@ -82,7 +82,7 @@ export class Networks {
       network = catalog.add(record, subnets)
       if (record.driver === 'bridge') this.#writeRules(record)
     } catch (error) {
-      driver.remove(record)
+      await driver.remove(record)
       if (network) catalog.remove(network)
       else catalog.release(subnets)
       throw error
@@ -125,7 +125,7 @@ export class Networks {
         `error while removing network: network ${record.name} has active endpoints (${names.join(', ')})`,
       )
     }
-    this.#removeNow(network)
+    await this.#removeNow(network)
     this.#tell('destroy', record)
   }
 
@@ -134,10 +134,11 @@ export class Networks {
     const networks = prunableNetworks(this.#live.catalog.all(), filters)
     const removed: string[] = []
     for (const network of networks) {
-      if (this.#members(network).length > 0) continue
       const { record } = network
+      // While one is removed, others may change.
+      if (this.#live.catalog.lookup(record.id) !== network || this.#members(network).length > 0) continue
       if (this.#live.catalog.all().some(other => other.record.configFrom === record.name)) continue
-      this.#removeNow(network)
+      await this.#removeNow(network)
       this.#tell('destroy', record)
       removed.push(record.name)
     }
@@ -255,7 +256,7 @@ export class Networks {
     }
     if (record.configOnly) throw forbidden(`cannot connect to configuration network ${record.name}`)
     const live = running ? this.#live.containers.get(container.id) : undefined
-    if (live) this.#live.connect(live, network, endpoint)
+    if (live) await this.#live.connect(live, network, endpoint)
     return { network: record.name, endpoint }
   }
 
@@ -278,7 +279,7 @@ export class Networks {
         'cannot disconnect container from host network - container was created in host network mode',
       )
     }
-    if (live && member) this.#live.disconnect(live, member)
+    if (live && member) await this.#live.disconnect(live, member)
     return record.name
   }
 
@@ -382,10 +383,16 @@ export class Networks {
     else rules.rebuild()
   }
 
-  #removeNow(network: Network): void {
+  async #removeNow(network: Network): Promise<void> {
     const { record } = network
     const { rules, drivers, catalog } = this.#live
-    if (!record.configOnly) drivers.get(record.driver)?.remove(record)
+    network.leaving = true
+    try {
+      if (!record.configOnly) await drivers.get(record.driver)?.remove(record)
+    } catch (error) {
+      network.leaving = false
+      throw error
+    }
     catalog.remove(network)
     if (record.driver !== 'bridge' || record.configOnly) return
     rules.change(rules.set.removeBridge(bridgeRules(record)))

@@ -17,10 +17,10 @@ import type { NetworkRecord } from './record.ts'
 import type { StoredSandbox } from './sandbox-store.ts'
 import type { RunningContainer } from './types.ts'
 
-export function recover(live: Live, running: readonly RunningContainer[]): void {
+export async function recover(live: Live, running: readonly RunningContainer[]): Promise<void> {
   for (const [version, forwarding] of live.store.loadGuards()) live.rules.guards.set(version, forwarding)
   if (live.config.ipForward ?? true) live.allowForwarding(4)
-  restoreNetworks(live)
+  await restoreNetworks(live)
   for (const one of running) restoreContainer(live, one)
   const alive = new Set(running.map(({ container }) => container.id))
   for (const id of live.store.containers()) if (!alive.has(id)) live.store.delete(id)
@@ -40,7 +40,7 @@ function warnOfOthers(live: Live): void {
 }
 
 /** User-defined networks first: their subnets are fixed, the default bridge's may give way. */
-function restoreNetworks(live: Live): void {
+async function restoreNetworks(live: Live): Promise<void> {
   const known = live.catalog.load()
   for (const record of known.filter(one => !one.predefined)) {
     try {
@@ -53,22 +53,26 @@ function restoreNetworks(live: Live): void {
   }
   const former = known.filter(one => one.predefined).map(one => ({ ...one }))
   const three = predefine(live.config, known, live.host, live.bridges)
-  for (const record of three) addPredefined(live, record, former)
+  for (const record of three) await addPredefined(live, record, former)
   const dropped = known.find(one => one.predefined && !three.some(record => record.id === one.id))
   if (dropped) {
-    live.bridges.remove(dropped)
+    await live.bridges.remove(dropped)
     live.catalog.remove(live.catalog.add(dropped, []))
   }
 }
 
-function addPredefined(live: Live, record: NetworkRecord, former: readonly NetworkRecord[]): void {
+async function addPredefined(
+  live: Live,
+  record: NetworkRecord,
+  former: readonly NetworkRecord[],
+): Promise<void> {
   if (record.driver !== 'bridge') {
     live.catalog.add(record, [])
     return
   }
   const before = former.find(one => one.id === record.id)
   if (before && before.hostInterface !== record.hostInterface) {
-    live.bridges.remove(before)
+    await live.bridges.remove(before)
     delete record.adopted
   }
   const asked = record.ipamConfig

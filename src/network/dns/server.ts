@@ -90,7 +90,6 @@ const portOf = (socket: dgram.Socket | net.Server): number => (socket.address() 
 const portBytes = (port: number): Uint8Array => Uint8Array.of(port >> 8, port & 0xff)
 const addressBytes = Uint8Array.from(ADDRESS.split('.'), Number)
 const table: nft.TableRef = { family: 'ip', table: 'gantry-dns' }
-/** Costs 10 ms: the kernel waits for all readers of the old rules when the connection closes. */
 const CLEAR = [nft.addTable(table), nft.deleteTable(table)]
 /** Number, and where in its header the checksum is. */
 const TRANSPORTS = { udp: [17, 6], tcp: [6, 16] } as const

@@ -131,10 +131,10 @@ export class BridgeDriver implements Driver {
     return link.alias === this.#alias(record)
   }
 
-  remove(record: NetworkRecord): void {
+  async remove(record: NetworkRecord): Promise<void> {
     if (record.adopted) return
     const link = this.#host.link(bridgeOptions(record).name)
-    if (link && this.owns(link, record)) this.#host.route.run(deleteLink(link.index))
+    if (link && this.owns(link, record)) await this.#host.removeLink(link.index)
   }
 
   /** Bridges that carry our mark and belong to no network: what a crash between making and writing left. */
@@ -185,10 +185,14 @@ export class BridgeDriver implements Driver {
     if (hostInterface !== undefined) this.#host.route.attempt([setLink(hostInterface, { up: false })])
   }
 
-  detach(_record: NetworkRecord, _namespace: Namespace, _interfaceName: string, attached: Attached): void {
-    if (attached.hostInterface === undefined) return
-    const link = this.#host.link(attached.hostInterface)
-    if (link) this.#host.route.run(deleteLink(link.index))
+  async detach(
+    _record: NetworkRecord,
+    _namespace: Namespace,
+    _interfaceName: string,
+    { hostInterface }: Attached,
+  ): Promise<void> {
+    const link = hostInterface === undefined ? undefined : this.#host.link(hostInterface)
+    if (link) await this.#host.removeLink(link.index)
   }
 
   defaultRoute(record: NetworkRecord, family: Family): { gateway: Ip | undefined } | undefined {

@@ -34,15 +34,21 @@ export interface Driver {
   /** Fills in options that the driver chooses. Raises Docker's errors. */
   validate(record: NetworkRecord, others: readonly NetworkRecord[]): void
   create(record: NetworkRecord): void
-  remove(record: NetworkRecord): void
+  /** Done when the kernel has done it, which takes it 20 ms. */
+  remove(record: NetworkRecord): Promise<void>
   attach(record: NetworkRecord, attachment: Attachment): Attached
   /**
    * Called where the namespace ends: the kernel takes it apart in its own time, and meanwhile nothing in there may answer for
    * an address that the next container has. Never throws.
    */
   retire(namespace: Namespace, interfaceName: string, attached: Attached): void
-  /** Called where the namespace lives on; one that ends takes its interfaces along. */
-  detach(record: NetworkRecord, namespace: Namespace, interfaceName: string, attached: Attached): void
+  /** Called where the namespace lives on; one that ends takes its interfaces along. As slow as {@link remove}. */
+  detach(
+    record: NetworkRecord,
+    namespace: Namespace,
+    interfaceName: string,
+    attached: Attached,
+  ): Promise<void>
   /** The next hop of a container's default route; `link` where it goes out without one. */
   defaultRoute(record: NetworkRecord, family: 4 | 6): { gateway: Ip | undefined } | undefined
 }

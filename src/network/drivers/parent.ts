@@ -82,10 +82,10 @@ export class ParentDriver implements Driver {
     this.#host.route.run(setLink(this.#host.link(name)!.index, { alias: `${this.#mark} ${record.id}` }))
   }
 
-  remove(record: NetworkRecord): void {
+  async remove(record: NetworkRecord): Promise<void> {
     if (record.adopted) return
     const link = this.#host.link(record.hostInterface!)
-    if (link?.alias === `${this.#mark} ${record.id}`) this.#host.route.run(deleteLink(link.index))
+    if (link?.alias === `${this.#mark} ${record.id}`) await this.#host.removeLink(link.index)
   }
 
   attach(record: NetworkRecord, attachment: Attachment): Attached {
@@ -111,8 +111,8 @@ export class ParentDriver implements Driver {
     namespace.route.attempt([setLink(interfaceName, { up: false })])
   }
 
-  detach(_record: NetworkRecord, namespace: Namespace, interfaceName: string): void {
-    namespace.route.run(deleteLink(namespace.link(interfaceName).index))
+  detach(_record: NetworkRecord, namespace: Namespace, interfaceName: string): Promise<void> {
+    return this.#host.removeLink(namespace.link(interfaceName).index, namespace.fd)
   }
 
   defaultRoute(record: NetworkRecord, family: Family): { gateway: Ip | undefined } | undefined {

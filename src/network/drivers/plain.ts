@@ -5,9 +5,9 @@ const nothing = (name: string): Driver => ({
   name,
   validate() {},
   create() {},
-  remove() {},
+  async remove() {},
   attach: (): Attached => ({ mac: '', hostInterface: undefined }),
-  detach() {},
+  async detach() {},
   retire() {},
   defaultRoute: () => undefined,
 })

@@ -6,7 +6,7 @@ import { inOwnNamespace } from '../testing.ts'
 import { addAddress, listAddresses, readAddress } from './address.ts'
 import { Netlink, type Transport } from './connection.ts'
 import { NetlinkError } from './error.ts'
-import { addLink, getLink, listLinks, readLink, setBridgePort, setLink } from './link.ts'
+import { addLink, deleteLink, getLink, listLinks, readLink, setBridgePort, setLink } from './link.ts'
 import { decode, NLM_F_DUMP_INTR, NLM_F_MULTI, NLMSG_DONE, NLMSG_ERROR, Writer } from './message.ts'
 import { accept, lookup, meta } from './nft-expressions.ts'
 import * as nft from './nftables.ts'
@@ -17,6 +17,7 @@ class Kernel implements Transport {
   readonly #queue: Uint8Array[] = []
   readonly #answer: (sequence: number, nth: number) => Uint8Array[]
 
+  readonly fd = -1
   constructor(answer: (sequence: number, nth: number) => Uint8Array[]) {
     this.#answer = answer
   }
@@ -130,6 +131,18 @@ inOwnNamespace(import.meta.filename, () => {
       outcomes[1]!.error!.message,
       /^add address 10\.8\.0\.1\/24 to link \d+: file exists \(ipv4: Address already assigned\)$/,
     )
+    route.close()
+  })
+
+  test('a request can wait in a thread aside', async () => {
+    const route = Netlink.open(NETLINK_ROUTE)
+    route.run(addLink({ kind: 'bridge' }, { name: 'brief' }))
+    const { index } = readLink(route.get(getLink('brief')))
+    const aside = Netlink.open(NETLINK_ROUTE)
+    await aside.runAside(deleteLink(index))
+    assert.throws(() => route.get(getLink('brief')), { code: 'ENODEV' })
+    await assert.rejects(aside.runAside(deleteLink(index)), { code: 'ENODEV', what: `delete link ${index}` })
+    aside.close()
     route.close()
   })
 

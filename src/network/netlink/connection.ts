@@ -2,6 +2,8 @@
  * A conversation with the kernel: requests go out in one datagram, however many they are, and their answers are there when
  * the call returns, because netlink works in the caller's own time. Hence synchronous.
  */
+import * as fs from 'node:fs'
+import { promisify } from 'node:util'
 import { hasCode } from '../../errors.ts'
 import { NetlinkSocket } from '../../linux/index.ts'
 import { NetlinkError, readAcknowledgement } from './error.ts'
@@ -28,6 +30,8 @@ const EAGAIN = 11
 const ENOBUFS = 105
 const ETIMEDOUT = 110
 
+const write = promisify(fs.write)
+
 /** One request's fate. */
 export interface Outcome {
   request: Request
@@ -36,6 +40,7 @@ export interface Outcome {
 
 /** What the connection needs of a socket; tests hold one that has no kernel behind it. */
 export interface Transport {
+  readonly fd: number
   send(data: Uint8Array): void
   recv(maxWaitMs?: number): Uint8Array | undefined
   close(): void
@@ -65,6 +70,22 @@ export class Netlink {
     if (requests.length === 0) return []
     const first = this.#take(requests.length)
     this.#socket.send(encode(requests, first))
+    return this.#outcomes(requests, first)
+  }
+
+  /**
+   * {@link run}, where a thread of Node's pool waits for the kernel instead of the caller's: for what takes it long, as the
+   * removal of a link does. The connection must have no other use meanwhile.
+   */
+  async runAside(...requests: Request[]): Promise<void> {
+    const first = this.#take(requests.length)
+    await write(this.#socket.fd, encode(requests, first))
+    const failed = this.#outcomes(requests, first).find(outcome => outcome.error !== undefined)
+    if (failed) throw failed.error
+  }
+
+  /** What the kernel answers to requests that it has, the first of which has the number `first`. */
+  #outcomes(requests: readonly Request[], first: number): Outcome[] {
     const outcomes: Outcome[] = requests.map(request => ({ request, error: undefined }))
     let open = requests.length
     while (open > 0) {
@@ -135,6 +156,11 @@ export class Netlink {
 
   close(): void {
     this.#socket.close()
+  }
+
+  /** {@link close} in a thread aside: after rules were replaced, the kernel waits here for all who still read the old ones. */
+  closeAside(): void {
+    fs.close(this.#socket.fd, () => {})
   }
 
   #dumpOnce(request: Request): { messages: Message[]; interrupted: boolean } {
