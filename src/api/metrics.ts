@@ -1,7 +1,7 @@
 /** Prometheus text under the names that dockerd gives them, for `--metrics-addr`. */
-import * as http from 'node:http'
 import type { Engine } from '../engine/engine.ts'
 import { invalid } from '../errors.ts'
+import { createServer } from '../http.ts'
 
 /** Seconds; the buckets of Go's Prometheus client. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -141,7 +141,7 @@ const escaped = (text: string): string =>
 export async function serveMetrics(metrics: Metrics, address: string): Promise<() => void> {
   const [, name, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address) ?? []
   if (port === undefined || Number(port) > 65535) throw invalid(`invalid metrics address: ${address}`)
-  const server = http.createServer(async (req, res) => {
+  const server = createServer(async (req, res) => {
     if (req.method !== 'GET' || !/^\/metrics(\?|$)/.test(req.url ?? '')) {
       res.writeHead(404).end('404 page not found\n')
       return

@@ -2,10 +2,11 @@
  * The Docker Engine API over HTTP. {@link createApi} gives an `http.Server` that is not listening yet; {@link file://./listen.ts}
  * gives it places to listen on.
  */
-import * as http from 'node:http'
+import type * as http from 'node:http'
 import type { Socket } from 'node:net'
 import type { Engine } from '../engine/engine.ts'
 import { kindOf } from '../errors.ts'
+import { createServer, ServerResponse } from '../http.ts'
 import { type Logger, silent } from '../logger.ts'
 import { Call, ClientGone, type Upgraded } from './call.ts'
 import { answerTo } from './errors.ts'
@@ -32,7 +33,7 @@ export function createApi(engine: Engine, options: ApiOptions = {}): http.Server
   for (const { method, path, handler } of routes) {
     router.add(method, path, handler)
   }
-  const server = http.createServer({
+  const server = createServer({
     keepAliveTimeout: KEEP_ALIVE,
     requestTimeout: 0,
     headersTimeout: 60_000,
@@ -72,7 +73,7 @@ export function createApi(engine: Engine, options: ApiOptions = {}): http.Server
   server.on('request', serve)
   server.on('upgrade', (req, socket: Socket, head: Buffer) => {
     socket.on('error', () => {})
-    const res = new http.ServerResponse(req)
+    const res = new ServerResponse(req)
     res.shouldKeepAlive = false
     res.assignSocket(socket)
     res.once('finish', () => socket.end())

@@ -1,8 +1,9 @@
 /** A registry: OCI distribution 1.1 over HTTP/1.1, with its operator's pages (`/healthz`, `/metrics`). */
-import * as http from 'node:http'
+import type * as http from 'node:http'
 import * as https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { messageOf } from '../../errors.ts'
+import { createServer } from '../../http.ts'
 import { type Logger, silent } from '../../logger.ts'
 import { Access, type AccessOptions } from './access.ts'
 import {
@@ -128,7 +129,7 @@ export class RegistryServer {
     }
     this.#server = options.tls
       ? https.createServer({ ...settings, ...options.tls }, listener)
-      : http.createServer(settings, listener)
+      : createServer(settings, listener)
     this.#server.timeout = 120_000
     this.#count = this.metrics.counter(
       'gantry_registry_requests_total',
