@@ -1,7 +1,7 @@
 /** The command line. */
+import { flushCompileCache } from 'node:module'
 import { Command, CommanderError } from 'commander'
 import { messageOf } from '../errors.ts'
-import { useCompileCache } from './compile-cache.ts'
 
 const VERSION_TEXT = 'Docker version 0.1.0 (Gantry)'
 
@@ -43,7 +43,8 @@ function inherit(command: Command, parent: Command): Command {
   return command.copyInheritedSettings(parent).exitOverride()
 }
 
-useCompileCache()
+// When all that a start loads is loaded. A daemon is often ended by a signal that leaves no time for this.
+setTimeout(flushCompileCache, 3000).unref()
 try {
   await main(process.argv.slice(2))
 } catch (error) {
