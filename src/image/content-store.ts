@@ -6,7 +6,7 @@
  *     <root>/unsynced/    one empty file for each blob that may not have reached the disk yet
  *
  * A blob appears under its digest only when all its bytes are there and were checked, by one rename. Nothing waits for
- * the disk: a blob is synced after its rename, in the background, and until that has happened a marker stands in
+ * the disk: a blob is synced some time after its rename, in the background, and until that has happened a marker stands in
  * `unsynced/`. A start after a power cut (the marker names another boot) checks such a blob again and removes it if it is
  * not whole. What is needed again is fetched again; what is there is right.
  *
@@ -34,6 +34,9 @@ export interface Lease {
 /** Blobs that nothing names are kept this long, so that an interrupted pull finds its finished layers again. Milliseconds. */
 export const UNREFERENCED_GRACE = 24 * 60 * 60 * 1000
 
+/** Milliseconds without a new blob after which those that came are synced. */
+const QUIET = 2000
+
 /** Manifests, indexes and configs are read whole; a larger one is refused. Bytes. */
 export const MAX_DOCUMENT_SIZE = 32 * 1024 * 1024
 
@@ -44,6 +47,8 @@ export class ContentStore {
   readonly #unsynced: string
   readonly #leases = new Set<Set<Digest>>()
   readonly #boot: string
+  #toSync: Digest[] = []
+  #timer: NodeJS.Timeout | undefined
   #syncing: Promise<void> = Promise.resolve()
 
   /** Opens the store under `root` (the data root), making it where it is not, and settles what a crash left. */
@@ -183,10 +188,23 @@ export class ContentStore {
 
   /** Resolves when all that was taken in so far is on the disk. */
   synced(): Promise<void> {
+    this.#syncNow()
     return this.#syncing
   }
 
+  /** Not at once: whoever takes in blobs is about to write their files, and would wait for the same disk. */
   #syncLater(digest: Digest): void {
+    this.#toSync.push(digest)
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#syncNow(), QUIET).unref()
+  }
+
+  #syncNow(): void {
+    clearTimeout(this.#timer)
+    for (const digest of this.#toSync.splice(0)) this.#sync(digest)
+  }
+
+  #sync(digest: Digest): void {
     this.#syncing = this.#syncing.then(async () => {
       try {
         const file = await fs.promises.open(this.path(digest), 'r')

@@ -180,10 +180,13 @@ class FileWriter implements ContentWriter {
 
   /** Resolves when the file has all that came. */
   async #flushed(): Promise<void> {
-    await this.#flushing
-    if (this.#failure !== undefined) throw this.#failure
-    if (this.#filled > 0) this.#flush()
-    await this.#flushing
+    for (;;) {
+      await this.#flushing
+      if (this.#failure !== undefined) throw this.#failure
+      if (this.#flushing !== undefined) continue // a write that waited went on
+      if (this.#filled === 0) return
+      this.#flush()
+    }
   }
 
   async commit(): Promise<{ digest: Digest; size: number }> {
@@ -224,7 +227,7 @@ class FileWriter implements ContentWriter {
 
   async abort(): Promise<void> {
     if (!this.#open) return
-    await this.#flushing?.catch(() => {})
+    while (this.#flushing !== undefined) await this.#flushing.catch(() => {})
     fs.rmSync(this.growing.path, { force: true })
     this.#end(BROKEN)
   }

@@ -34,6 +34,8 @@ export interface Call {
   scopes?: string[]
   /** Answers beside 2xx that the caller wants to see. */
   expect?: number[]
+  /** {@link HttpRequest.direct} */
+  direct?: boolean
 }
 
 /** What all connections share. */
@@ -120,6 +122,7 @@ export class Connection {
       },
       ...(call.body !== undefined && { body: call.body }),
       ...(signal && { signal }),
+      ...(call.direct && { direct: true }),
       tls: this.#wire.endpoints.tlsFor(url),
     }
     return this.#follow(request)

@@ -2,6 +2,7 @@
 import { type GantryError, kindOf } from '../errors.ts'
 import type { ContentStore, ContentWriter, Lease } from '../image/content-store.ts'
 import type { Descriptor } from '../image/types.ts'
+import { eachChunk } from './direct.ts'
 import { TransportError } from './errors.ts'
 import type { Repository } from './repository.ts'
 import { defaultRetryPolicy, IncompleteTransfer, type RetryPolicy, retrying } from './retry.ts'
@@ -78,20 +79,15 @@ async function fill(
       // A registry that knows no ranges begins anew: what is there already is read past.
       let skip = writer.offset - offset
       try {
-        for await (const data of body) {
-          let chunk = data as Buffer
-          if (skip > 0) {
-            const dropped = Math.min(skip, chunk.length)
-            skip -= dropped
-            chunk = chunk.subarray(dropped)
-            if (chunk.length === 0) continue
-          }
+        await eachChunk(body, data => {
+          const chunk = data.subarray(skip)
+          skip = Math.max(0, skip - data.length)
+          if (chunk.length === 0) return undefined
           const full = writer.write(chunk)
-          if (full) await full
-          free(chunk)
           attempt.progressed()
           onBytes?.(writer.offset)
-        }
+          return full
+        })
       } catch (error) {
         if (isWrong(error)) throw error
         signal?.throwIfAborted()
@@ -109,11 +105,4 @@ async function fill(
     },
     { signal, policy: policy ?? defaultRetryPolicy, onRetry },
   )
-}
-
-/**
- * Give back the memory of a chunk that nobody else looks at. Left to the garbage collector, the bytes of blobs made it run all the time.
- */
-function free({ buffer, byteLength }: Buffer): void {
-  if (byteLength === buffer.byteLength) (buffer as ArrayBuffer).transfer(0)
 }

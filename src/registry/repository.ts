@@ -19,6 +19,7 @@ export interface BlobStream {
   offset: number
   /** Of the whole blob, where the registry says so. */
   size: number | undefined
+  /** For `eachChunk`. */
   body: Readable
 }
 
@@ -126,6 +127,7 @@ export class Repository {
       headers: { 'Accept-Encoding': 'identity', ...range },
       expect: [416],
       signal,
+      direct: true,
     })
     if (answer.status === 416) {
       await drain(answer)

@@ -2,9 +2,11 @@
  * HTTP/1.1 to registries: kept connections, stall detection, proxies, abort. One request, one answer: redirects, credentials and
  * retries are decided above.
  */
-import * as http from 'node:http'
+import type * as http from 'node:http'
 import * as https from 'node:https'
 import { Readable } from 'node:stream'
+import { Agent, request as httpRequest } from '../http.ts'
+import { DirectAgent } from './direct.ts'
 import { transportError } from './errors.ts'
 
 /** What TLS to one host needs beyond the defaults. */
@@ -24,6 +26,8 @@ export interface HttpRequest {
   body?: Uint8Array | Readable
   tls?: TlsOptions
   signal?: AbortSignal
+  /** Many bytes are expected, which {@link eachChunk} takes. */
+  direct?: boolean
 }
 
 /** The body must be read to its end, destroyed, or given to {@link drain}: until then it holds its connection. */
@@ -52,26 +56,33 @@ const IDLE_TIMEOUT = 15_000
 export class Transport {
   readonly #http: http.Agent
   readonly #https: https.Agent
+  readonly #direct: DirectAgent | undefined
   readonly #stallTimeout: number
   readonly #userAgent: string
 
   constructor(options: TransportOptions = {}) {
+    const proxyEnv = proxyEnvironment(options.environment ?? process.env)
     const agent = {
       keepAlive: true,
       maxFreeSockets: 16,
       timeout: IDLE_TIMEOUT,
-      proxyEnv: proxyEnvironment(options.environment ?? process.env),
+      proxyEnv,
     }
-    this.#http = new http.Agent(agent)
+    this.#http = new Agent(agent)
     this.#https = new https.Agent(agent)
     this.#stallTimeout = options.stallTimeout ?? DEFAULT_STALL_TIMEOUT
     this.#userAgent = options.userAgent ?? 'gantry'
+    const { HTTP_PROXY, HTTPS_PROXY } = proxyEnv
+    if (HTTP_PROXY === undefined && HTTPS_PROXY === undefined) {
+      this.#direct = new DirectAgent({ userAgent: this.#userAgent, stallTimeout: this.#stallTimeout })
+    }
   }
 
   /** Throws a `TransportError` where no answer comes. Any status is an answer. */
   async request(request: HttpRequest): Promise<HttpAnswer> {
     try {
-      return await this.#once(request)
+      const direct = request.direct ? await this.#direct?.get(request) : undefined
+      return direct ?? (await this.#once(request))
     } catch (error) {
       if (!(error instanceof StaleConnection) || request.body instanceof Readable) throw fail(request, error)
     }
@@ -87,7 +98,7 @@ export class Transport {
     const { method, url, headers, body, tls, signal } = request
     const secure = url.protocol === 'https:'
     return new Promise((resolve, reject) => {
-      const outgoing = (secure ? https : http).request(url, {
+      const outgoing = (secure ? https.request : httpRequest)(url, {
         method,
         headers: { 'User-Agent': this.#userAgent, ...headers },
         agent: fresh ? undefined : secure ? this.#https : this.#http,
@@ -128,6 +139,7 @@ export class Transport {
   close(): void {
     this.#http.destroy()
     this.#https.destroy()
+    this.#direct?.close()
   }
 }
 
