@@ -66,6 +66,15 @@ export function readJson<T>(file: string): T | undefined {
   return JSON.parse(text) as T
 }
 
+/** Another one after each boot: what was written under this one and not synced is still there. */
+export function bootId(): string {
+  try {
+    return fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  } catch {
+    return 'unknown'
+  }
+}
+
 /** Make renames, creations and removals in `folder` survive a power cut. */
 export function syncFolder(folder: string): void {
   const fd = fs.openSync(folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)

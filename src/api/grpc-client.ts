@@ -50,11 +50,15 @@ export class RpcStream {
         status = trailers
       })
       stream.on('data', (chunk: Buffer) => {
+        // What is answered to the messages of one chunk goes out together.
+        stream.cork()
         try {
           this.#take(chunk, onMessage)
         } catch (error) {
           stream.close(http2.constants.NGHTTP2_CANCEL)
           reject(error)
+        } finally {
+          stream.uncork()
         }
       })
       stream.once('error', reject)
@@ -84,11 +88,11 @@ export class RpcStream {
 
   /** `false` where the caller should wait for {@link drained} before it sends more. */
   send(message: Uint8Array): boolean {
-    const head = Buffer.allocUnsafe(5)
-    head[0] = 0
-    head.writeUInt32BE(message.length, 1)
-    this.#stream.write(head)
-    return this.#stream.write(message)
+    const framed = Buffer.allocUnsafe(5 + message.length)
+    framed[0] = 0
+    framed.writeUInt32BE(message.length, 1)
+    framed.set(message, 5)
+    return this.#stream.write(framed)
   }
 
   drained(): Promise<void> {

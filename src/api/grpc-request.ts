@@ -10,8 +10,8 @@ import { invalid, notImplemented } from '../errors.ts'
 import { BytesMessageSchema } from './proto/gen/session_pb.js'
 import type { Session } from './session.ts'
 import { sessionBlobs } from './session-blobs.ts'
-import { sendFiles } from './session-files.ts'
 import type { LocalFolders } from './session-locals.ts'
+import { sendFiles } from './session-send.ts'
 
 export interface SolveWords {
   ref: string

@@ -4,7 +4,7 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import type { LocalFolder, LocalRequest } from '../build/index.ts'
 import type { Session } from './session.ts'
-import { receiveFiles } from './session-files.ts'
+import { receiveFiles } from './session-receive.ts'
 
 /** Folders that are kept. */
 const MAX_KEPT = 32
@@ -32,12 +32,11 @@ export class LocalFolders {
     const index = path.join(place, 'index.json')
     if (kept) {
       this.#busy.add(key)
-      if (!fs.existsSync(index)) fs.rmSync(place, { recursive: true, force: true })
     }
     fs.mkdirSync(folder, { recursive: true, mode: 0o755 })
     const release = (): void => {
       if (!kept) {
-        fs.rmSync(place, { recursive: true, force: true })
+        removeLater(place)
         return
       }
       fs.utimesSync(place, new Date(), new Date())
@@ -45,7 +44,7 @@ export class LocalFolders {
       this.#trim()
     }
     try {
-      await receiveFiles({
+      const contents = await receiveFiles({
         session,
         name,
         folder,
@@ -56,25 +55,36 @@ export class LocalFolders {
         signal,
         onProgress,
       })
-      return { path: folder, release }
+      return { path: folder, contents, release }
     } catch (error) {
       // Without its index, what came is of no use to the next build.
-      fs.rmSync(place, { recursive: true, force: true })
+      this.#discard(id)
       if (kept) this.#busy.delete(key)
       throw error
     }
   }
 
   #trim(): void {
-    const names = fs.readdirSync(this.#root).filter(name => !this.#busy.has(name))
+    const isKept = (name: string) => !name.startsWith('once-') && !this.#busy.has(name)
+    const names = fs.readdirSync(this.#root).filter(isKept)
     if (names.length <= MAX_KEPT) return
     const byAge = names
       .map(name => ({ name, time: fs.statSync(path.join(this.#root, name)).mtimeMs }))
       .sort((a, b) => a.time - b.time)
-    for (const { name } of byAge.slice(0, names.length - MAX_KEPT)) {
-      fs.rmSync(path.join(this.#root, name), { recursive: true, force: true })
-    }
+    for (const { name } of byAge.slice(0, names.length - MAX_KEPT)) this.#discard(name)
   }
+
+  /** Its name is free at once. */
+  #discard(name: string): void {
+    const away = path.join(this.#root, `once-${randomBytes(8).toString('hex')}`)
+    fs.renameSync(path.join(this.#root, name), away)
+    removeLater(away)
+  }
+}
+
+/** Many files take a while. What a crash leaves of them is swept at the next start. */
+function removeLater(folder: string): void {
+  fs.promises.rm(folder, { recursive: true, force: true }).catch(() => {})
 }
 
 /** Everything where the root itself is asked for. */

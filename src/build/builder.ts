@@ -86,7 +86,14 @@ export class Builder {
     this.#images = new ImageSource(options.images, options.registries)
     const caches = new CacheMounts(root)
     this.history = new BuildHistory(root)
-    this.cache = new BuildCache({ layers: this.#layers, records: this.#records, files: this.#files, caches })
+    this.cache = new BuildCache({
+      layers: this.#layers,
+      records: this.#records,
+      files: this.#files,
+      caches,
+      isBusy: () => this.#running.size > 0,
+      onReleased: () => void options.images.collectGarbage(),
+    })
     this.#export = {
       content: options.images.content,
       layers: this.#layers,
@@ -184,6 +191,7 @@ export class Builder {
     const logger = this.#options.logger ?? silent
     this.#records
       .flush()
+      .then(() => this.cache.settle())
       .catch(error => logger.warn('build cache not synced', { error: messageOf(error) }))
       .finally(() => {
         this.#flushing = false
@@ -346,7 +354,7 @@ class Build {
       ...(epoch !== undefined && { epoch }),
       local: async wanted => {
         const known = this.#locals.get(wanted.name)
-        if (known) return { path: known.path, release() {} }
+        if (known) return { ...known, release() {} }
         if (!request.local) throw invalid(`no local sources enabled for ${wanted.name}`)
         return request.local(wanted)
       },

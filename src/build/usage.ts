@@ -38,10 +38,15 @@ interface CacheParts {
   records: Records
   files: FilePool
   caches: CacheMounts
+  /** Whether something is built at this moment. */
+  isBusy(): boolean
+  /** Chains of images were let go of: nobody may need them any more. */
+  onReleased(): void
 }
 
 export class BuildCache {
   readonly #parts: CacheParts
+  #releasesLater = false
 
   constructor(parts: CacheParts) {
     this.#parts = parts
@@ -96,8 +101,18 @@ export class BuildCache {
     for (const layer of layers.list()) {
       if (!needed.has(layer) && removed.some(record => record.id === layer)) layers.remove(layer)
     }
-    await layers.releaseBases(records.basesNeeded())
+    this.#releasesLater = true
+    await this.settle()
     return removed
+  }
+
+  /** What a prune could not let go of while builds were running. */
+  async settle(): Promise<void> {
+    const { records, layers, isBusy, onReleased } = this.#parts
+    if (!this.#releasesLater || isBusy()) return
+    this.#releasesLater = false
+    await layers.releaseBases(records.basesNeeded())
+    onReleased()
   }
 }
 

@@ -2,11 +2,12 @@
  * What a copied tree amounts to: a digest over names, kinds, permissions, owners, links, attributes and contents. Times and the
  * order on disk do not count. Contents of unchanged files are remembered by inode, size and times.
  */
-import { createHash, hash } from 'node:crypto'
+import { createHash, type Hash, hash } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as linux from '../../linux/index.ts'
 import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import { findSources, splitPivot } from './match.ts'
+import type { FolderContents } from './session.ts'
 import { type Folder, split, Tree, using } from './tree.ts'
 
 export interface Selection {
@@ -18,8 +19,12 @@ export interface Selection {
 const MAX_REMEMBERED = 200_000
 const remembered = new Map<string, string>()
 
-/** Digest of what `selection` takes from the root; `undefined` where it takes nothing. */
-export function selectionDigest(rootFd: number, selection: Selection): string | undefined {
+/** Digest of what `selection` takes from the root; `undefined` where it takes nothing. `contents` spares reading. */
+export function selectionDigest(
+  rootFd: number,
+  selection: Selection,
+  contents?: FolderContents,
+): string | undefined {
   const tree = new Tree(rootFd)
   const { base, kept } = selection.parents
     ? splitPivot(selection.source)
@@ -33,27 +38,44 @@ export function selectionDigest(rootFd: number, selection: Selection): string | 
     const real = tree.real(file) ?? file
     const [parent, name] = split(real)
     const label = selection.parents ? file.slice(from.length + 1) : split(file)[1]
-    using(tree.folder(parent), folder => addEntry(sum, folder, name, label, '', matcher))
+    const walk = { sum, matcher, contents }
+    using(tree.folder(parent), folder => addEntry(walk, folder, name, label, '', real.slice(1)))
   }
   return sum.digest('hex')
 }
 
+/** What is known of the files that `selections` may take: the rest need not be told to another thread. */
+export function contentsOf(contents: FolderContents, selections: readonly Selection[]): FolderContents {
+  const starts = selections.map(({ source }) => source.replace(/^\/+/, '').replace(/[*?[\\].*/, ''))
+  if (starts.includes('')) return contents
+  const taken = [...contents.sums].filter(([file]) => starts.some(start => file.startsWith(start)))
+  return { ...contents, sums: new Map(taken) }
+}
+
+interface Walk {
+  sum: Hash
+  matcher: IgnoreMatcher
+  contents: FolderContents | undefined
+}
+
+/** `relative` is the path below the selected source, `file` the one below the root. */
 function addEntry(
-  sum: ReturnType<typeof createHash>,
+  walk: Walk,
   folder: Folder,
   name: string,
   label: string,
   relative: string,
-  matcher: IgnoreMatcher,
+  file: string,
 ): void {
+  const { sum, matcher, contents } = walk
   const place = folder.at(name)
   const stat = fs.lstatSync(place, { bigint: true })
   const type = Number(stat.mode) & fs.constants.S_IFMT
   const header = [label, stat.mode.toString(8), stat.uid, stat.gid]
   if (type === fs.constants.S_IFLNK) header.push(fs.readlinkSync(place))
   else if (type === fs.constants.S_IFCHR || type === fs.constants.S_IFBLK) header.push(stat.rdev)
-  else if (type === fs.constants.S_IFREG) header.push(fileDigest(place, stat))
-  for (const attribute of linux.listxattr(place).sort()) {
+  else if (type === fs.constants.S_IFREG) header.push(contents?.sums.get(file) ?? fileDigest(place, stat))
+  for (const attribute of contents?.isPlain ? [] : linux.listxattr(place).sort()) {
     if (attribute === 'security.capability' || attribute.startsWith('user.')) {
       header.push(attribute, linux.getxattr(place, attribute)?.toString('hex') ?? '')
     }
@@ -64,7 +86,7 @@ function addEntry(
     for (const child of inner.names()) {
       const below = relative === '' ? child : `${relative}/${child}`
       if (matcher.ignores(below) && !matcher.hasNegation) continue
-      addEntry(sum, inner, child, `${label}/${child}`, below, matcher)
+      addEntry(walk, inner, child, `${label}/${child}`, below, file === '' ? child : `${file}/${child}`)
     }
   })
 }

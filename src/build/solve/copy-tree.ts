@@ -3,6 +3,7 @@ import * as fs from 'node:fs'
 import { hasCode, invalid } from '../../errors.ts'
 import * as linux from '../../linux/index.ts'
 import type { IgnoreMatcher } from '../dockerfile/ignore.ts'
+import type { Linker } from './linker.ts'
 import { changeMode } from './mode.ts'
 import { type Folder, using } from './tree.ts'
 
@@ -14,6 +15,8 @@ export interface CopyOptions {
   exclude: IgnoreMatcher
   /** Source inodes that have more than one name, and where their first copy is. */
   links: Map<string, string>
+  /** Takes files that need no copy. */
+  linker?: Linker
 }
 
 /** Copy `name` of `from` to `target` of `to`. `relative` is the path below the copied source: '' for itself. */
@@ -34,6 +37,11 @@ export function copyEntry(
   }
   const place = to.at(target)
   makeRoom(place, () => to.path(target))
+  if (type === fs.constants.S_IFREG && options.linker) {
+    options.linker.into(to).set(target, from.path(name))
+    return
+  }
+  options.linker?.drop(to, target)
   const shared = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined
   const first = shared && options.links.get(shared)
   if (first) {
@@ -70,25 +78,38 @@ function copyFolder(
 ): void {
   const place = to.at(target)
   const existing = fs.lstatSync(place, { throwIfNoEntry: false })
-  if (existing && !existing.isDirectory()) {
+  if (existing ? !existing.isDirectory() : options.linker?.has(to, target)) {
     throw invalid(`cannot copy to non-directory: ${to.path(target)}`)
   }
   if (!existing) fs.mkdirSync(place, 0o755)
   using(from.enter(name || '.'), inner => {
-    using(to.enter(target || '.'), into => copyContents(inner, into, relative, options))
+    using(to.enter(target || '.'), into => {
+      copyContents(inner, into, relative, options, existing === undefined)
+      options.linker?.date(into, stat)
+    })
   })
   copyMetadata(from.at(name), place, stat, options)
 }
 
-/** Everything in `from` into `to`. */
-export function copyContents(from: Folder, to: Folder, relative: string, options: CopyOptions): void {
+/** Everything in `from` into `to`. `isNew`: nothing but this was ever put into `to`. */
+export function copyContents(
+  from: Folder,
+  to: Folder,
+  relative: string,
+  options: CopyOptions,
+  isNew = false,
+): void {
+  const files = isNew && options.linker ? from.files() : undefined
+  const links = files && files.size > 0 ? options.linker!.into(to) : undefined
+  const folder = links && from.path('')
   for (const child of from.names()) {
     const below = relative === '' ? child : `${relative}/${child}`
     if (options.exclude.ignores(below)) {
       if (!options.exclude.hasNegation || !fs.lstatSync(from.at(child)).isDirectory()) continue
       if (!hasIncluded(from, child, below, options.exclude)) continue
     }
-    copyEntry(from, child, to, child, below, options)
+    if (files?.has(child)) links!.set(child, `${folder}/${child}`)
+    else copyEntry(from, child, to, child, below, options)
   }
 }
 

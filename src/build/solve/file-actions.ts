@@ -8,6 +8,7 @@ import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import type { FileAction, Owner } from '../plan/ops.ts'
 import { archiveKind, unpackArchive } from './archive.ts'
 import { type CopyOptions, copyContents, copyEntry } from './copy-tree.ts'
+import type { Linker } from './linker.ts'
 import { findSources, splitPivot } from './match.ts'
 import { changeMode } from './mode.ts'
 import { type Folder, split, Tree, using } from './tree.ts'
@@ -16,6 +17,8 @@ export interface ActionContext {
   root: Tree
   /** The operation's inputs, by their index. */
   inputs: (Tree | undefined)[]
+  /** For inputs whose files need no copy. */
+  linkers?: ReadonlyMap<number, Linker>
   /** Seconds since 1970: what new folders are dated; now where absent. */
   epoch?: number
 }
@@ -105,7 +108,10 @@ function copy(context: ActionContext, action: Copy): void {
   const source = action.from === undefined ? undefined : context.inputs[action.from]
   if (!source) throw notFound(`${JSON.stringify(action.source)}: not found`)
   const ids = idsOf(context, action.owner)
+  const isAsItIs = !action.unpack && action.mode === undefined && !ids?.uid && !ids?.gid
+  const linker = isAsItIs ? context.linkers?.get(action.from!) : undefined
   const options: CopyOptions = {
+    ...(linker && { linker }),
     ...(ids && { owner: ids }),
     ...(action.mode !== undefined && { mode: action.mode }),
     exclude: new IgnoreMatcher(action.exclude),
@@ -174,7 +180,7 @@ function copyFolderContents(
   const isNew = context.root.stat(destination, true) === undefined
   const to = ensureFolder(context, destination, options.owner)
   using(to, into => {
-    using(from.enter(name || '.'), inner => copyContents(inner, into, '', options))
+    using(from.enter(name || '.'), inner => copyContents(inner, into, '', options, isNew))
     if (isNew && options.mode !== undefined) {
       fs.chmodSync(into.at(''), changeMode(Number(stat.mode) & 0o7777, options.mode, true))
     }

@@ -8,12 +8,22 @@ import { archiveKind, unpackArchive } from './archive.ts'
 import { type Selection, selectionDigest } from './checksum.ts'
 import { applyAction } from './file-actions.ts'
 import { writeLayerTar } from './layer-tar.ts'
+import { Linker } from './linker.ts'
+import type { FolderContents } from './session.ts'
 import { Tree } from './tree.ts'
 import { contentLength } from './usage.ts'
 
 export type FileJob =
-  | { job: 'apply'; rootFd: number; inputs: (number | undefined)[]; actions: FileAction[]; epoch?: number }
-  | { job: 'digest'; rootFd: number; selections: Selection[] }
+  | {
+      job: 'apply'
+      rootFd: number
+      inputs: (number | undefined)[]
+      actions: FileAction[]
+      epoch?: number
+      /** The layer's own folder, and inputs whose files may be in it without a copy. */
+      links?: { upperdir: string; inputs: number[] }
+    }
+  | { job: 'digest'; rootFd: number; selections: Selection[]; contents?: FolderContents }
   | { job: 'unpack'; file: string; rootFd: number }
   | { job: 'exclude'; folder: string; exclude: string[] }
   | { job: 'tar'; folder: string; file: string; epoch?: number }
@@ -29,20 +39,23 @@ export type JobReply =
   | { id: number; result: unknown }
   | { id: number; error: { kind: string; message: string; code?: string } }
 
-function run(work: FileJob): unknown {
+async function run(work: FileJob): Promise<unknown> {
   switch (work.job) {
     case 'apply': {
       const inputs = work.inputs.map(fd => (fd === undefined ? undefined : new Tree(fd)))
+      const linker = work.links && new Linker(work.links.upperdir)
       const context = {
         root: new Tree(work.rootFd),
         inputs,
+        ...(linker && { linkers: new Map(work.links!.inputs.map(input => [input, linker])) }),
         ...(work.epoch !== undefined && { epoch: work.epoch }),
       }
       for (const action of work.actions) applyAction(context, action)
+      linker?.finish()
       return undefined
     }
     case 'digest':
-      return work.selections.map(selection => selectionDigest(work.rootFd, selection))
+      return work.selections.map(selection => selectionDigest(work.rootFd, selection, work.contents))
     case 'unpack': {
       const kind = archiveKind(work.file)
       if (!kind) throw invalid('context is no tar archive')
@@ -73,10 +86,10 @@ function removeIgnored(folder: string, prefix: string, matcher: IgnoreMatcher): 
   }
 }
 
-parentPort?.on('message', ({ id, work }: JobMessage) => {
+parentPort?.on('message', async ({ id, work }: JobMessage) => {
   let reply: JobReply
   try {
-    reply = { id, result: run(work) }
+    reply = { id, result: await run(work) }
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : undefined
     const kind = error instanceof GantryError ? kindOf(error) : 'internal'

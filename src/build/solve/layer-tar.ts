@@ -1,6 +1,6 @@
 /**
  * A layer as a tar: what overlayfs keeps of a step's changes, with whiteouts as the OCI image-spec has them (layer.md). Entries
- * are in order of their names, so that equal changes are equal bytes. Synchronous: runs in a worker thread.
+ * are in order of their names, so that equal changes are equal bytes. Reads synchronously: runs in a worker thread.
  */
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
@@ -12,6 +12,8 @@ import * as linux from '../../linux/index.ts'
 
 const BLOCK = 512
 const CHUNK = 1 << 20
+/** Room for a header. */
+const SPARE = 8 * BLOCK
 
 export interface LayerTarResult {
   digest: Digest
@@ -22,45 +24,52 @@ export interface LayerTarResult {
 }
 
 /** Write the tar of the overlay layer in `folder` to `file`. `epoch` (seconds) is the latest time that an entry may have. */
-export function writeLayerTar(folder: string, file: string, epoch?: number): LayerTarResult {
-  const writer = new TarFile(file)
+export async function writeLayerTar(folder: string, file: string, epoch?: number): Promise<LayerTarResult> {
+  const out = new TarFile(await fs.promises.open(file, 'wx', 0o600))
   try {
-    new LayerWalk(writer, epoch).walk(folder, '')
-    return writer.finish()
+    for (const _ of new LayerWalk(out, epoch).walk(folder, '')) await out.flush()
+    return await out.finish()
   } finally {
-    writer.close()
+    await out.close()
   }
 }
 
-/** A file that is written in large pieces and summed on the way. */
+/** A file that is written in large pieces and summed on the way. While one piece is written, the next is read. */
 class TarFile {
-  readonly #fd: number
+  readonly #file: fs.promises.FileHandle
   readonly #sum = createHash('sha256')
   #buffer = Buffer.allocUnsafe(CHUNK)
+  #other = Buffer.allocUnsafe(CHUNK)
+  #writing: Promise<void> = Promise.resolve()
   #used = 0
   #size = 0
   content = 0
 
-  constructor(file: string) {
-    this.#fd = fs.openSync(file, 'wx', 0o600)
+  constructor(file: fs.promises.FileHandle) {
+    this.#file = file
   }
 
+  /** Time to {@link flush}. */
+  get isFull(): boolean {
+    return CHUNK - this.#used < SPARE
+  }
+
+  /** A header and what goes with it. */
   write(bytes: Buffer): void {
-    if (this.#used + bytes.length > CHUNK) this.#flush()
-    if (bytes.length >= CHUNK) this.#put(bytes)
-    else {
-      bytes.copy(this.#buffer, this.#used)
-      this.#used += bytes.length
+    if (this.#used + bytes.length > this.#buffer.length) {
+      this.#buffer = Buffer.concat([this.#buffer.subarray(0, this.#used), Buffer.alloc(bytes.length + CHUNK)])
     }
+    bytes.copy(this.#buffer, this.#used)
+    this.#used += bytes.length
   }
 
-  /** A file's bytes, exactly `size` of them, whatever happens to it meanwhile. */
-  writeFile(place: string, size: number): void {
+  /** A file's bytes, exactly `size` of them, whatever happens to it meanwhile. Yields where it is time to flush. */
+  *writeFile(place: string, size: number): Generator<void> {
     const fd = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
     try {
       for (let left = size; left > 0; ) {
-        if (this.#used === CHUNK) this.#flush()
-        const room = Math.min(CHUNK - this.#used, left)
+        if (this.isFull) yield
+        const room = Math.min(this.#buffer.length - this.#used, left)
         const n = fs.readSync(fd, this.#buffer, this.#used, room, null)
         if (n === 0) throw new Error(`${place} became shorter while it was read`)
         this.#used += n
@@ -78,25 +87,32 @@ class TarFile {
     if (rest > 0) this.write(Buffer.alloc(BLOCK - rest))
   }
 
-  #flush(): void {
-    if (this.#used > 0) this.#put(this.#buffer.subarray(0, this.#used))
+  /** Begin to write what there is, when what was begun before is written. */
+  async flush(): Promise<void> {
+    const bytes = this.#buffer.subarray(0, this.#used)
+    this.#sum.update(bytes)
+    await this.#writing
+    this.#writing = this.#put(bytes)
+    this.#writing.catch(() => {}) // told by the next one
+    ;[this.#buffer, this.#other] = [this.#other, this.#buffer]
     this.#used = 0
   }
 
-  #put(bytes: Buffer): void {
-    this.#sum.update(bytes)
-    for (let at = 0; at < bytes.length; ) at += fs.writeSync(this.#fd, bytes, at)
+  async #put(bytes: Buffer): Promise<void> {
     this.#size += bytes.length
+    for (let at = 0; at < bytes.length; ) at += (await this.#file.write(bytes, at)).bytesWritten
   }
 
-  finish(): LayerTarResult {
+  async finish(): Promise<LayerTarResult> {
     this.write(Buffer.alloc(2 * BLOCK))
-    this.#flush()
+    await this.flush()
+    await this.#writing
     return { digest: `sha256:${this.#sum.digest('hex')}`, size: this.#size, content: this.content }
   }
 
-  close(): void {
-    fs.closeSync(this.#fd)
+  async close(): Promise<void> {
+    await this.#writing.catch(() => {})
+    await this.#file.close()
   }
 }
 
@@ -120,12 +136,15 @@ class LayerWalk {
     this.#latest = epoch === undefined ? undefined : BigInt(epoch) * 1_000_000_000n
   }
 
-  walk(folder: string, prefix: string): void {
-    for (const name of fs.readdirSync(folder).sort(compareBytes))
-      this.#entry(`${folder}/${name}`, prefix + name)
+  /** Yields where it is time to flush. */
+  *walk(folder: string, prefix: string): Generator<void> {
+    for (const name of fs.readdirSync(folder).sort(compareBytes)) {
+      yield* this.#entry(`${folder}/${name}`, prefix + name)
+      if (this.#out.isFull) yield
+    }
   }
 
-  #entry(place: string, name: string): void {
+  *#entry(place: string, name: string): Generator<void> {
     const stat = fs.lstatSync(place, { bigint: true })
     const mode = Number(stat.mode)
     const type = mode & fs.constants.S_IFMT
@@ -139,7 +158,7 @@ class LayerWalk {
       const opaque = linux.getxattr(place, 'trusted.overlay.opaque')?.toString() === 'y'
       this.#member({ name: `${name}/`, type: '5', stat, size: 0, linkName: '', xattrs: attributes(place) })
       if (opaque) this.#whiteout(`${name}/.wh..wh..opq`)
-      this.walk(place, `${name}/`)
+      yield* this.walk(place, `${name}/`)
       return
     }
     const shared = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined
@@ -158,7 +177,7 @@ class LayerWalk {
       linkName: type === fs.constants.S_IFLNK ? fs.readlinkSync(place) : '',
       xattrs: attributes(place),
     })
-    if (isFile) this.#out.writeFile(place, Number(stat.size))
+    if (isFile) yield* this.#out.writeFile(place, Number(stat.size))
   }
 
   /** Without a time: who unpacks the layer does not keep it, and comes to the same tar again. */

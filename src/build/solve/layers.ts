@@ -3,7 +3,7 @@
  *
  *     <build>/layers/<id>/fs       what the step changed, as overlayfs keeps it
  *     <build>/layers/<id>/work     overlayfs's own; gone when the layer is complete
- *     <build>/bases/<hex>          holds an image's chain for as long as it is needed
+ *     <build>/bases/<hex>          holds an image's chain for as long as a step stands on it or shares its files
  *
  * A layer that no cache record names is half-made: it is swept at start.
  */
@@ -14,6 +14,7 @@ import { hasCode } from '../../errors.ts'
 import { hexOf } from '../../image/digest.ts'
 import type { Snapshots, WritableSnapshot } from '../../image/snapshots.ts'
 import type { Digest } from '../../image/types.ts'
+import { hasLinkedFiles } from './linker.ts'
 import type { ImageBase, Root } from './root.ts'
 
 /** A layer being made on a root: mounted, changed, and then kept or dropped. */
@@ -47,6 +48,7 @@ export class Layers {
       fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
     }
     fs.chmodSync(this.#empty, 0o755)
+    for (const name of fs.readdirSync(this.#bases)) this.#holdChain(`sha256:${name}`).catch(() => {})
   }
 
   /** Where a complete layer's files are. */
@@ -97,14 +99,23 @@ export class Layers {
     return all.length > 0 ? all : [this.#empty]
   }
 
+  /** See {@link file://./linker.ts}. */
+  async hasLinkedFiles(root: Root): Promise<boolean> {
+    return (await this.lowerdirs(root)).some(hasLinkedFiles)
+  }
+
   /** An image's chain stays for as long as its folder under `bases/` is there. */
   #hold(base: ImageBase): Promise<WritableSnapshot> {
-    const name = hexOf(base.chain!)
+    return this.#holdChain(base.chain!, () => this.#snapshots.unpack(base.blobs))
+  }
+
+  #holdChain(chain: Digest, prepare?: () => Promise<unknown>): Promise<WritableSnapshot> {
+    const name = hexOf(chain)
     const known = this.#held.get(name)
     if (known) return known
     const held = (async () => {
-      await this.#snapshots.unpack(base.blobs)
-      return this.#snapshots.prepare(path.join(this.#bases, name), base.chain)
+      if (prepare) await prepare()
+      return this.#snapshots.prepare(path.join(this.#bases, name), chain)
     })()
     this.#held.set(name, held)
     held.catch(() => this.#held.delete(name))
@@ -174,7 +185,7 @@ export class Layers {
 
   /**
    * Give the files of a layer to the image that was made of it: they are moved among the images' layers, a link to them stays here.
-   * So an image that was just built need not be unpacked, and its files are there once.
+   * So an image that was just built need not be unpacked, and its files are there once; they stay when the image goes.
    */
   share(
     id: string,
@@ -183,13 +194,26 @@ export class Layers {
     const files = this.path(id)
     if (fs.lstatSync(files).isSymbolicLink()) return
     const place = this.#snapshots.adopt(files, layer)
-    if (place !== undefined) fs.symlinkSync(place, files)
+    if (place === undefined) return
+    fs.symlinkSync(place, files)
+    this.#holdChain(layer.chain).catch(() => {})
   }
 
-  /** Let go of images that no record needs. */
+  /** The chain whose files a layer shares, in hex. */
+  #sharedChain(id: string): string[] {
+    try {
+      return [path.basename(path.dirname(fs.readlinkSync(this.path(id))))]
+    } catch (error) {
+      if (hasCode(error, 'EINVAL', 'ENOENT')) return []
+      throw error
+    }
+  }
+
+  /** Let go of images that no record needs. Not while something is built: a step that is not done has no record yet. */
   async releaseBases(needed: ReadonlySet<string>): Promise<void> {
+    const shared = new Set(this.list().flatMap(id => this.#sharedChain(id)))
     for (const name of fs.readdirSync(this.#bases)) {
-      if (needed.has(name)) continue
+      if (needed.has(name) || shared.has(name)) continue
       this.#held.delete(name)
       const folder = path.join(this.#bases, name)
       await this.#snapshots.release(folder).catch(error => {

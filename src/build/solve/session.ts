@@ -15,9 +15,21 @@ export interface LocalRequest {
   onProgress(bytes: number, files: number): void
 }
 
+/** What is known of a folder without looking at its files. */
+export interface FolderContents {
+  /** SHA-256 in hex of files, by their path below the folder. */
+  sums: ReadonlyMap<string, string>
+  /**
+   * All is root's, without extended attributes; no file has two names here, and none is ever changed in place: so a layer may have a
+   * further name of it instead of a copy.
+   */
+  isPlain: boolean
+}
+
 /** A folder that does not change while it is held. */
 export interface LocalFolder {
   path: string
+  contents?: FolderContents
   release(): void
 }
 

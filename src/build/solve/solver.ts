@@ -20,7 +20,7 @@ import {
   type Vertex,
 } from '../plan/ops.ts'
 import type { CacheMounts } from './cache-mounts.ts'
-import type { Selection } from './checksum.ts'
+import { contentsOf, type Selection } from './checksum.ts'
 import { noteFailure } from './failures.ts'
 import type { FilePool } from './file-pool.ts'
 import type { Layers } from './layers.ts'
@@ -87,7 +87,9 @@ export class Solver {
     if (!isRoot(source)) {
       const fd = fs.openSync(source.local.path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
       try {
-        return await files.run({ job: 'digest', rootFd: fd, selections }, source.local.path)
+        const { path, contents } = source.local
+        const known = contents && { contents: contentsOf(contents, selections) }
+        return await files.run({ job: 'digest', rootFd: fd, selections, ...known }, path)
       } finally {
         fs.closeSync(fd)
       }
@@ -287,6 +289,7 @@ export class Solving {
   }
 
   async #file(vertex: Vertex, op: FileOp, inputs: Solved[], watch: Watch): Promise<Root> {
+    const { files, layers } = this.#solver.options
     const root = await this.#asRoot(vertex, op.root, inputs)
     const named = async (look: LookUp) => {
       const { described, traced } = await this.#describeActions(op, inputs, look)
@@ -296,15 +299,21 @@ export class Solving {
     const { key, traced } =
       (await this.#guess(inputs, named)) ??
       (await named(async (from, selection) => (await this.#solver.selectionDigests(from, [selection]))[0]))
-    const work = async (_: string, rootFd: number) => {
+    const work = async (upperdir: string, rootFd: number) => {
       const fds = await this.#openInputs(op, inputs)
       const { epoch } = this.session
+      const linkable = inputs.flatMap((input, index) =>
+        !isRoot(input) && input.local.contents?.isPlain ? [index] : [],
+      )
+      // What stands alone may be merged with anything: it must not have files in common with it.
+      const mayLink = op.root !== undefined && linkable.length > 0 && !(await layers.hasLinkedFiles(root))
       try {
-        await this.#solver.options.files.run({
+        await files.run({
           job: 'apply',
           rootFd,
           inputs: fds,
           actions: op.actions,
+          ...(mayLink && { links: { upperdir, inputs: linkable } }),
           ...(epoch !== undefined && { epoch }),
         })
       } finally {

@@ -41,6 +41,12 @@ export class Folder {
     return fs.readdirSync(this.at('')).sort()
   }
 
+  /** Names of the regular files. */
+  files(): Set<string> {
+    const entries = fs.readdirSync(this.at(''), { withFileTypes: true })
+    return new Set(entries.filter(entry => entry.isFile()).map(entry => entry.name))
+  }
+
   close(): void {
     fs.closeSync(this.fd)
   }
