@@ -34,8 +34,8 @@ export interface Lease {
 /** Blobs that nothing names are kept this long, so that an interrupted pull finds its finished layers again. Milliseconds. */
 export const UNREFERENCED_GRACE = 24 * 60 * 60 * 1000
 
-/** Milliseconds without a new blob after which those that came are synced. */
-const QUIET = 2000
+/** See {@link ContentStore}: `syncAfter` unless told. */
+const SYNC_AFTER = 2000
 
 /** Manifests, indexes and configs are read whole; a larger one is refused. Bytes. */
 export const MAX_DOCUMENT_SIZE = 32 * 1024 * 1024
@@ -47,12 +47,17 @@ export class ContentStore {
   readonly #unsynced: string
   readonly #leases = new Set<Set<Digest>>()
   readonly #boot: string
-  #toSync: Digest[] = []
+  readonly #syncAfter: number
+  readonly #toSync: Digest[] = []
   #timer: NodeJS.Timeout | undefined
   #syncing: Promise<void> = Promise.resolve()
 
-  /** Opens the store under `root` (the data root), making it where it is not, and settles what a crash left. */
-  constructor(root: string) {
+  /**
+   * Opens the store under `root` (the data root), making it where it is not, and settles what a crash left. `syncAfter`: milliseconds
+   * without a new blob after which those that came are synced.
+   */
+  constructor(root: string, { syncAfter = SYNC_AFTER }: { syncAfter?: number } = {}) {
+    this.#syncAfter = syncAfter
     this.folder = path.join(root, 'content')
     this.ingestFolder = path.join(root, 'ingest')
     this.#unsynced = path.join(root, 'unsynced')
@@ -196,7 +201,7 @@ export class ContentStore {
   #syncLater(digest: Digest): void {
     this.#toSync.push(digest)
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#syncNow(), QUIET).unref()
+    this.#timer = setTimeout(() => this.#syncNow(), this.#syncAfter).unref()
   }
 
   #syncNow(): void {

@@ -27,6 +27,16 @@ test('what repeats over the edge of a block is found again', async () => {
   assert.ok((await compress(bytes, 1 << 16)).length < 1.5 * noise.length)
 })
 
+test('noise is not tried for long, and text beside it still shrinks', async () => {
+  const noise = randomBytes(2 << 20)
+  const text = Buffer.alloc(2 << 20, 'a line that comes again and again\n')
+  const bytes = Buffer.concat([noise, text, noise])
+  const whole = await compress(bytes, 1 << 18)
+  assert.ok(gunzipSync(whole).equals(bytes))
+  assert.ok(whole.length < 2.01 * noise.length)
+  assert.ok(whole.includes(noise.subarray(100_000, 130_000)), 'stored as it is')
+})
+
 test('an input that fails fails the stream', async () => {
   async function* failing(): AsyncGenerator<Buffer> {
     yield Buffer.alloc(3 << 20)

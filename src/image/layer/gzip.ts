@@ -15,6 +15,9 @@ const BLOCK = 1 << 20
 const WINDOW = 32 << 10
 /** 2 % larger than the usual 6, and twice as fast. */
 const LEVEL = 4
+/** Bytes that are tried, at every {@link STRIDE}, to see whether a block can be made smaller. */
+const SAMPLE = 1 << 10
+const STRIDE = 64 << 10
 
 /** No name, no time, an unknown system: nothing that could differ from one run to the next. */
 const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255])
@@ -36,7 +39,8 @@ export async function* gzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Bu
       compressed.catch(() => {}) // told when it is its turn
       underWay.push(compressed)
       before = block
-      if (underWay.length >= os.availableParallelism()) yield await underWay.shift()!
+      // Twice as many as can run: there is always one to go on with.
+      if (underWay.length >= 2 * os.availableParallelism()) yield await underWay.shift()!
     }
     for (const compressed of underWay) yield await compressed
   } finally {
@@ -50,10 +54,19 @@ export async function* gzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Bu
 
 function deflateBlock(block: Uint8Array, before: Uint8Array | undefined): Promise<Buffer> {
   return deflateRaw(block, {
-    level: LEVEL,
+    level: block.length === BLOCK && isNoise(block) ? 0 : LEVEL,
+    chunkSize: BLOCK / 2,
     finishFlush: zlib.constants.Z_SYNC_FLUSH,
     ...(before && { dictionary: before.subarray(-WINDOW) }),
   })
+}
+
+/** Whether trying to compress would be in vain, as with what is compressed already: deflate looks longest where it finds nothing. */
+function isNoise(block: Uint8Array): boolean {
+  const samples: Uint8Array[] = []
+  for (let at = 0; at < block.length; at += STRIDE) samples.push(block.subarray(at, at + SAMPLE))
+  const sample = Buffer.concat(samples)
+  return zlib.deflateRawSync(sample, { level: 1 }).length > 0.97 * sample.length
 }
 
 /** The input in pieces of {@link BLOCK} bytes, the last one shorter. */

@@ -26,7 +26,8 @@ export class RegistryStore {
   constructor(root: string) {
     this.root = root
     fs.mkdirSync(path.join(root, 'repositories'), { recursive: true, mode: 0o755 })
-    this.content = new ContentStore(root)
+    // A push waits for its layers to be on the disk: the sooner that begins, the better.
+    this.content = new ContentStore(root, { syncAfter: 0 })
     for (const name of find(path.join(root, 'repositories'), '')) this.#open(name)
   }
 
