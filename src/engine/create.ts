@@ -66,12 +66,15 @@ export async function createContainer(context: EngineContext, spec: ContainerSpe
       },
       driver: context.snapshots.driver,
       mounts: [],
-      networks: networksOf(spec, host),
+      networks: spec.networks ?? {},
       state: { ...initialState },
       ...command,
       logPath: logPathOf(paths.folder, id, host.logConfig!),
     }
-    if (!joinsNetwork(host)) context.networks.validate(networkContainer(context, record))
+    if (!joinsNetwork(host)) {
+      record.networks = context.networks.complete(networkContainer(context, record))
+      context.networks.validate(networkContainer(context, record))
+    }
     fs.mkdirSync(paths.folder, { mode: 0o710 })
     const own = makeMounts(context, record)
     const snapshot = context.initLayers.below(
@@ -117,14 +120,6 @@ function findImage(context: EngineContext, { config, platform }: ContainerSpec):
     )
   }
   return record
-}
-
-/** Those that were asked for. "None" is one, so that it can be told from a container that left its last network. */
-function networksOf(
-  { networks = {} }: ContainerSpec,
-  { networkMode }: HostSpec,
-): ContainerRecord['networks'] {
-  return Object.keys(networks).length === 0 && networkMode === 'none' ? { none: {} } : networks
 }
 
 /** What the daemon decides where the caller said nothing, as inspect shows it. */

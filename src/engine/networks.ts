@@ -79,9 +79,6 @@ export class EngineNetworks {
       })
       const { [network]: _gone, ...rest } = record.networks
       record.networks = rest
-      if (record.host.networkMode === network && Object.keys(rest).length === 0) {
-        record.host.networkMode = 'none'
-      }
       store.write(record, true)
     })
   }

@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { forbidden, internal, invalid, notFound } from '../errors.ts'
 import { contains, type Family, formatCidr, formatIp, type Ip, parseCidr, parseIp } from './ip.ts'
 import { AddressSpace, Subnet } from './ipam.ts'
-import { type NetworkRecord, NetworkStore } from './record.ts'
-import type { AddressPool } from './types.ts'
+import { type NetworkRecord, NetworkStore, usedConfigs } from './record.ts'
+import type { AddressPool, IpamConfig } from './types.ts'
 
 export interface Network {
   record: NetworkRecord
@@ -71,8 +71,9 @@ export class Catalog {
    */
   assign(record: NetworkRecord, options: { gateway: boolean }): Subnet[] {
     const subnets: Subnet[] = []
+    const configs = usedConfigs(record)
     try {
-      for (const config of record.ipamConfig ?? []) {
+      for (const config of configs) {
         const net = parseCidr(config.subnet ?? '')
         if (!net) throw invalid(`invalid subnet ${config.subnet ?? ''}: invalid CIDR block notation`)
         this.#space.take(net)
@@ -85,7 +86,7 @@ export class Catalog {
       }
       const covered = (family: Family) => subnets.some(subnet => subnet.net.family === family)
       const routed = this.#routed().filter(net => net !== undefined)
-      const chosen: NetworkRecord['ipamConfig'] = []
+      const chosen: IpamConfig[] = []
       for (const family of [4, 6] as const) {
         if (!(family === 4 ? record.enableIpv4 : record.enableIpv6) || covered(family)) continue
         const subnet = new Subnet(this.#space.takeAny(family, routed), {}, options)
@@ -96,12 +97,13 @@ export class Catalog {
         })
       }
       if (chosen.length > 0) record.ipamConfig = [...(record.ipamConfig ?? []), ...chosen]
+      configs.push(...chosen)
     } catch (error) {
       for (const subnet of subnets) this.#space.release(subnet.net)
       throw error
     }
     record.subnets = subnets.map((subnet, index) => {
-      const config = record.ipamConfig?.[index]
+      const config = configs[index]
       return {
         subnet: formatCidr(subnet.net),
         ...(subnet.gateway ? { gateway: formatIp(subnet.gateway) } : {}),

@@ -15,6 +15,7 @@ import type { Publication } from './publisher.ts'
 import type { EndpointSpec, NetworkContainer } from './types.ts'
 
 const IFNAME_OPTION = 'com.docker.network.endpoint.ifname'
+const PREFIX_OPTION = 'com.docker.network.container_iface_prefix'
 
 export interface Member {
   network: Network
@@ -67,7 +68,7 @@ export class ContainerNetwork {
     try {
       endpoint.ipv4 = withPrefix(network, allocateAddress(network, 4, spec.ipv4Address))
       endpoint.ipv6 = withPrefix(network, allocateAddress(network, 6, spec.ipv6Address))
-      endpoint.interfaceName = this.#interfaceName(spec)
+      endpoint.interfaceName = this.#interfaceName(network, spec)
       const attached = driver.attach(network.record, {
         namespace: this.namespace,
         interfaceName: endpoint.interfaceName,
@@ -169,7 +170,7 @@ export class ContainerNetwork {
     this.namespace?.close()
   }
 
-  #interfaceName(spec: EndpointSpec): string {
+  #interfaceName(network: Network, spec: EndpointSpec): string {
     const asked = spec.driverOpts?.[IFNAME_OPTION]
     const taken = new Set(this.members.map(member => member.endpoint.interfaceName))
     if (asked) {
@@ -178,9 +179,10 @@ export class ContainerNetwork {
       if (taken.has(asked)) throw invalid(`interface name ${asked} is already in use`)
       return asked
     }
+    const prefix = network.record.options[PREFIX_OPTION] || 'eth'
     let index = 0
-    while (taken.has(`eth${index}`)) index++
-    return `eth${index}`
+    while (taken.has(`${prefix}${index}`)) index++
+    return `${prefix}${index}`
   }
 }
 

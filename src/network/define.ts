@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { forbidden, type GantryError, invalid, notFound } from '../errors.ts'
 import { contains, formatCidr, parseCidr, parseIp, within } from './ip.ts'
-import type { NetworkRecord } from './record.ts'
+import { type NetworkRecord, usedConfigs } from './record.ts'
 import type { IpamConfig, NetworkSpec } from './types.ts'
 
 const RESERVED = ['bridge', 'host', 'none', 'default']
@@ -34,14 +34,8 @@ export function define(spec: NetworkSpec, drivers: readonly string[]): NetworkRe
   const enableIpv6 = spec.enableIpv6 ?? false
   if (!enableIpv4 && !enableIpv6 && !spec.configOnly) throw invalid('IPv4 or IPv6 must be enabled')
   const config = spec.ipam?.config ?? []
-  const complaints = config.flatMap(one => checkSubnet(one))
-  for (const [version, enabled] of [
-    [4, enableIpv4],
-    [6, enableIpv6],
-  ] as const) {
-    if (enabled || !config.some(one => parseCidr(one.subnet ?? '')?.family === version)) continue
-    complaints.push(`IPv${version} subnets are not allowed when IPv${version} is not enabled`)
-  }
+  const ipamConfig = config.length > 0 ? config : null
+  const complaints = usedConfigs({ ipamConfig, enableIpv4, enableIpv6 }).flatMap(one => checkSubnet(one))
   if (complaints.length > 0) throw listed('invalid network config', complaints)
   return {
     version: 1,
@@ -61,7 +55,7 @@ export function define(spec: NetworkSpec, drivers: readonly string[]): NetworkRe
     labels: { ...spec.labels },
     ipamDriver,
     ipamOptions: spec.ipam?.options ?? null,
-    ipamConfig: config.length > 0 ? config : null,
+    ipamConfig,
     subnets: [],
   }
 }

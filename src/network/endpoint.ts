@@ -2,7 +2,7 @@
 import { invalid } from '../errors.ts'
 import { listed } from './define.ts'
 import { type Cidr, contains, formatIp, parseCidr, parseIp } from './ip.ts'
-import { isUserDefined, type NetworkRecord, wayOut } from './record.ts'
+import { isUserDefined, type NetworkRecord, usedConfigs, wayOut } from './record.ts'
 import type { EndpointDetails, EndpointSpec, NetworkContainer } from './types.ts'
 
 /** A live endpoint. */
@@ -21,7 +21,7 @@ export interface Endpoint {
 /** Throws what Docker says of settings that this network cannot give, with `title` before it. */
 export function checkEndpoint(network: NetworkRecord, spec: EndpointSpec, title: string): void {
   const complaints: string[] = []
-  const configured = (network.ipamConfig ?? []).flatMap(config => parseCidr(config.subnet ?? '') ?? [])
+  const configured = usedConfigs(network).flatMap(config => parseCidr(config.subnet ?? '') ?? [])
   const addresses = [
     ['IPv4', 4, spec.ipv4Address],
     ['IPv6', 6, spec.ipv6Address],

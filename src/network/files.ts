@@ -68,6 +68,20 @@ export function extraHosts(texts: readonly string[], gateways: readonly string[]
   })
 }
 
+/** Throws what Docker says of `--add-host` and `--dns` that lead nowhere. */
+export function checkNames(settings: { extraHosts?: readonly string[]; dns?: readonly string[] }): void {
+  for (const { address } of extraHosts(settings.extraHosts ?? [], ['0.0.0.0'])) {
+    if (!parseIp(address)) throw invalid(`invalid IP address in add-host: ${JSON.stringify(address)}`)
+  }
+  for (const server of settings.dns ?? []) {
+    if (!parseIp(server)) {
+      throw invalid(
+        `bad nameserver address ${server}: ParseAddr(${JSON.stringify(server)}): unable to parse IP`,
+      )
+    }
+  }
+}
+
 /** A resolv.conf, read. */
 export interface ResolvConf {
   nameservers: string[]

@@ -90,23 +90,28 @@ export class Live {
     return driver
   }
 
-  /** The networks that a container starts on: its own, and the one of its network mode where that is missing. */
-  wanted(container: NetworkContainer): { ref: string; spec: EndpointSpec }[] {
-    const mode =
-      container.networkMode === '' || container.networkMode === 'default' ? 'bridge' : container.networkMode
-    const wanted = Object.entries(container.endpoints).map(([name, spec]) => ({
-      ref: name === 'default' ? 'bridge' : name,
-      spec,
-    }))
-    const named = this.catalog.lookup(mode)
-    const covered = wanted.some(({ ref }) => ref === mode || (named && this.catalog.lookup(ref) === named))
-    const addMode = wanted.length === 0 || !(mode === 'bridge' || covered)
-    if (addMode && !covered) wanted.unshift({ ref: mode, spec: {} })
-    // The network of the mode comes first, the others by name: `eth0` is the one that a person means.
-    return wanted.sort(
-      (a, b) =>
-        Number(b.ref === mode) - Number(a.ref === mode) || (a.ref < b.ref ? -1 : a.ref > b.ref ? 1 : 0),
+  /** The networks that a container is on, by name: those of a request, and the one of its network mode where that is missing. */
+  complete({ networkMode, endpoints = {} }: NetworkContainer): Record<string, EndpointSpec> {
+    const nameOf = (ref: string) => this.catalog.lookup(ref)?.record.name ?? ref
+    const mode = nameOf(modeOf(networkMode))
+    const complete = Object.fromEntries(
+      Object.entries(endpoints).map(([ref, spec]) => [nameOf(modeOf(ref)), spec]),
     )
+    const isNamed = Object.keys(complete).length > 0 && (mode === 'bridge' || mode in complete)
+    return isNamed ? complete : { [mode]: {}, ...complete }
+  }
+
+  /** The networks that a container starts on. That of its mode comes first, others by name: `eth0` is the one that a person means. */
+  wanted(container: NetworkContainer): { ref: string; spec: EndpointSpec }[] {
+    const home = modeOf(container.networkMode)
+    const network = this.catalog.lookup(home)
+    const isHome = (ref: string) => ref === home || (network && this.catalog.lookup(ref) === network)
+    return Object.entries(container.endpoints ?? this.complete(container))
+      .map(([ref, spec]) => ({ ref, spec }))
+      .sort(
+        (a, b) =>
+          Number(isHome(b.ref)) - Number(isHome(a.ref)) || (a.ref < b.ref ? -1 : a.ref > b.ref ? 1 : 0),
+      )
   }
 
   /** Forward packets of an IP version. Where that was off, everything that is not ours stays unforwarded. */
@@ -449,6 +454,8 @@ export class Live {
     this.host.close()
   }
 }
+
+const modeOf = (text: string): string => (text === '' || text === 'default' ? 'bridge' : text)
 
 const rulesOf = (publications: ContainerNetwork['publications']): PortRule[] =>
   publications.flatMap(({ rule }) => rule ?? [])

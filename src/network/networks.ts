@@ -16,6 +16,7 @@ import type { Network } from './catalog.ts'
 import { define } from './define.ts'
 import { bridgeOptions, bridgeRules } from './drivers/bridge.ts'
 import { addressOf, checkEndpoint, describeEndpoint } from './endpoint.ts'
+import { checkNames } from './files.ts'
 import { type Filters, filterNetworks, prunableNetworks } from './filters.ts'
 import { Live } from './live.ts'
 import { listLinks, readLink, readLinkStats } from './netlink/link.ts'
@@ -146,9 +147,18 @@ export class Networks {
     return removed
   }
 
+  /**
+   * The networks of a new container, which its record keeps from then on: those of the request by their names, and the one of its
+   * network mode.
+   */
+  complete(container: NetworkContainer): Record<string, EndpointSpec> {
+    return this.#live.complete(container)
+  }
+
   /** At container create: raises what Docker raises there. Allocates nothing; networks that do not exist yet pass. */
   validate(container: NetworkContainer): void {
     portRequests(container)
+    checkNames(container)
     for (const { ref, spec } of this.#live.wanted(container)) {
       const record = this.#live.catalog.lookup(ref)?.record
       if (!record) continue
@@ -198,9 +208,7 @@ export class Networks {
         endpoints: this.#live.endpoints(live),
       }
     }
-    // A container that left its last network is on none, and none is not shown.
-    const left = container.networkMode === 'none' && Object.keys(container.endpoints).length === 0
-    const endpoints = (left ? [] : this.#live.wanted(container)).map(({ ref, spec }) => {
+    const endpoints = this.#live.wanted(container).map(({ ref, spec }) => {
       const record = this.#live.catalog.lookup(ref)?.record
       return [record?.name ?? ref, describeEndpoint(record, container, spec)] as const
     })
@@ -272,7 +280,8 @@ export class Networks {
     const member = live?.member(record.id)
     const listed = this.#live.wanted(container).some(one => this.#live.catalog.lookup(one.ref) === network)
     if (!(live ? member : listed)) {
-      throw internal(`container ${container.id} is not connected to network ${record.name}`)
+      const the = options.running ? '' : 'the '
+      throw internal(`container ${container.id} is not connected to ${the}network ${record.name}`)
     }
     if (record.driver === 'host') {
       throw invalid(

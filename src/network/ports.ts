@@ -20,7 +20,7 @@ const PROTOCOLS: readonly string[] = ['tcp', 'udp', 'sctp']
 export function parseContainerPort(text: string): { port: number; protocol: Protocol } {
   const [number = '', protocol = 'tcp', ...rest] = text.split('/')
   if (!/^\d{1,5}$/.test(number) || Number(number) > 65535 || rest.length > 0) {
-    throw invalid(`invalid port specification: ${JSON.stringify(text)}`)
+    throw invalid(`invalid port specification: ${JSON.stringify(number)}`)
   }
   if (!PROTOCOLS.includes(protocol.toLowerCase())) throw invalid(`invalid proto: ${protocol}`)
   return { port: Number(number), protocol: protocol.toLowerCase() as Protocol }
@@ -63,13 +63,16 @@ export function portRequests(options: {
   return requests.sort((a, b) => Number(fixed(b)) - Number(fixed(a)) || a.containerPort - b.containerPort)
 }
 
+/** `80` and `80/TCP` are `80/tcp`. */
+const portKey = (text: string): string => (text.includes('/') ? text : `${text}/tcp`).toLowerCase()
+
 /** The answer's shape: exposed ports are there even where they are not published. */
 export function portMap(
   exposed: readonly string[],
   published: readonly { containerPort: number; protocol: Protocol; hostIp: string; hostPort: number }[],
 ): PortMap {
   const map: PortMap = {}
-  for (const key of exposed) map[key] = null
+  for (const key of exposed) map[portKey(key)] = null
   for (const { containerPort, protocol, hostIp, hostPort } of published) {
     const key = `${containerPort}/${protocol}`
     ;(map[key] ??= []).push({ hostIp, hostPort: String(hostPort) })

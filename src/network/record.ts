@@ -47,6 +47,15 @@ export interface NetworkRecord {
   predefined?: boolean
 }
 
+/** Subnets that were asked for, without those of an IP version that the network does not have: those are only shown. */
+export const usedConfigs = (
+  record: Pick<NetworkRecord, 'ipamConfig' | 'enableIpv4' | 'enableIpv6'>,
+): IpamConfig[] =>
+  (record.ipamConfig ?? []).filter(({ subnet = '' }) => {
+    const family = parseCidr(subnet)?.family
+    return family === 4 ? record.enableIpv4 : family === 6 ? record.enableIpv6 : true
+  })
+
 export const subnetOf = (
   record: NetworkRecord,
   family: 4 | 6,

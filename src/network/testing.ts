@@ -64,7 +64,7 @@ let containers = 0
 /** A container as the engine would describe it, with an id of its own. */
 export function container(name: string, rest: Partial<NetworkContainer> = {}): NetworkContainer {
   const id = (++containers).toString(16).padStart(12, '0').padEnd(64, 'c')
-  return { id, name, hostname: id.slice(0, 12), networkMode: 'default', endpoints: {}, ...rest }
+  return { id, name, hostname: id.slice(0, 12), networkMode: 'default', ...rest }
 }
 
 export const OUTSIDE = {

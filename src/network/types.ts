@@ -109,8 +109,8 @@ export interface NetworkContainer {
   domainname?: string
   /** `default`, `bridge`, `none`, `host`, or a network's name or id. Never `container:…`: that is the engine's. */
   networkMode: string
-  /** By the network's name or id. May lack {@link networkMode}'s. */
-  endpoints: Record<string, EndpointSpec>
+  /** All that it is on, by name; {@link Networks.complete} makes them of a request. Absent: the network of the mode. */
+  endpoints?: Record<string, EndpointSpec>
   /** `80/tcp` */
   exposedPorts?: string[]
   portBindings?: Record<string, PortBinding[]>

@@ -224,7 +224,6 @@ class NetworkPool {
       name: `build-${id.slice(0, 12)}`,
       hostname: 'buildkitsandbox',
       networkMode: 'bridge',
-      endpoints: {},
       extraHosts: op.extraHosts,
     })
     return { id, sandbox, extraHosts }

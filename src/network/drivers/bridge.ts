@@ -1,18 +1,19 @@
 /** `bridge`: a switch in the kernel; each container is a port of it, by a pair of virtual interfaces. */
 import { randomBytes } from 'node:crypto'
-import { forbidden, invalid } from '../../errors.ts'
+import { forbidden, internal, invalid } from '../../errors.ts'
 import type { HostNetwork } from '../host.ts'
 import { type Cidr, type Family, formatIp, type Ip, parseCidr, parseIp } from '../ip.ts'
 import type { Namespace } from '../namespace.ts'
 import { addAddress, deleteAddress } from '../netlink/address.ts'
 import { addLink, deleteLink, formatMac, type Link, setBridgePort, setLink } from '../netlink/link.ts'
-import { type NetworkRecord, subnetOf, wayOut } from '../record.ts'
+import { type NetworkRecord, subnetOf, usedConfigs, wayOut } from '../record.ts'
 import type { BridgeRules } from '../ruleset.ts'
 import type { Attached, Attachment, Driver } from './driver.ts'
 import { addressRequests, interfaceMac } from './interface.ts'
 
 const OPTION = 'com.docker.network.bridge.'
 const MTU = 'com.docker.network.driver.mtu'
+const HOST_IPV4 = 'com.docker.network.host_ipv4'
 const IFNAMSIZ = 15
 
 export type GatewayMode = 'nat' | 'nat-unprotected' | 'routed' | 'isolated'
@@ -39,7 +40,7 @@ export function bridgeOptions(record: NetworkRecord): BridgeOptions {
     icc: parseBool(option('enable_icc')) ?? true,
     masquerade: parseBool(option('enable_ip_masquerade')) ?? true,
     hostBinding: option('host_binding_ipv4') || undefined,
-    hostIpv4: record.options['com.docker.network.host_ipv4'] || undefined,
+    hostIpv4: record.options[HOST_IPV4] || undefined,
     gatewayMode4: (option('gateway_mode_ipv4') || 'nat') as GatewayMode,
     gatewayMode6: (option('gateway_mode_ipv6') || 'nat') as GatewayMode,
   }
@@ -87,14 +88,19 @@ export class BridgeDriver implements Driver {
           `failed to parse ${key} value: ${value} (strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax)`,
         )
       }
+      if (key === MTU && Number(value) < 0) throw invalid(`invalid MTU number: ${value}`)
+      if (kind === 'ipv4' && value !== '' && parseIp(value)?.family !== 4) {
+        throw invalid(`failed to parse ${key} value: ${value} (nil ip)`)
+      }
+      if (kind === 'mode' && value === 'isolated' && !record.internal) {
+        throw internal("gateway mode 'isolated' can only be used for an internal network")
+      }
       if (kind === 'mode' && !['', 'nat', 'nat-unprotected', 'routed', 'isolated'].includes(value)) {
         throw invalid(`failed to parse ${key} value: ${value} (unknown gateway mode ${value})`)
       }
     }
     for (const family of [4, 6] as const) {
-      const subnets = (record.ipamConfig ?? []).filter(
-        ({ subnet = '' }) => parseCidr(subnet)?.family === family,
-      )
+      const subnets = usedConfigs(record).filter(({ subnet = '' }) => parseCidr(subnet)?.family === family)
       if (subnets.length > 1) throw forbidden("bridge driver doesn't support multiple subnets")
     }
     if (record.ipamDriver === 'null') throw forbidden('ipv4 pool is empty')
@@ -251,13 +257,15 @@ export class BridgeDriver implements Driver {
   }
 }
 
-const OPTION_KINDS: Record<string, 'bool' | 'int' | 'mode'> = {
+const OPTION_KINDS: Record<string, 'bool' | 'int' | 'mode' | 'ipv4'> = {
   [`${OPTION}enable_icc`]: 'bool',
   [`${OPTION}enable_ip_masquerade`]: 'bool',
   [`${OPTION}inhibit_ipv4`]: 'bool',
   [`${OPTION}default_bridge`]: 'bool',
   [`${OPTION}gateway_mode_ipv4`]: 'mode',
   [`${OPTION}gateway_mode_ipv6`]: 'mode',
+  [`${OPTION}host_binding_ipv4`]: 'ipv4',
+  [HOST_IPV4]: 'ipv4',
   [MTU]: 'int',
 }
 
