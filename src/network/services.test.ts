@@ -245,6 +245,63 @@ inOwnNamespace(import.meta.filename, () => {
     await networks.release(a.it.id)
   })
 
+  test('daemon.json: default-address-pools', async () => {
+    await reopen({ defaultAddressPools: [{ base: '10.99.0.0/23', size: 24 }] })
+    const subnetOf = (name: string) => networks.inspect(name).ipam.config?.[0]?.subnet
+    assert.equal(subnetOf('bridge'), '10.99.0.0/24')
+    await networks.create({ name: 'second' })
+    assert.equal(subnetOf('second'), '10.99.1.0/24')
+    await assert.rejects(
+      networks.create({ name: 'third' }),
+      /^GantryError: all predefined address pools have been fully subnetted$/,
+    )
+    assert.deepEqual(
+      networks.list({ driver: ['bridge'] }).map(({ name }) => name),
+      ['bridge', 'second'],
+      'nothing half made',
+    )
+    await networks.remove('second')
+    await networks.create({ name: 'third' })
+    assert.equal(subnetOf('third'), '10.99.1.0/24')
+    await networks.remove('third')
+  })
+
+  test('daemon.json: ip-masq, ip-forward', async () => {
+    const forward = '/proc/sys/net/ipv4/ip_forward'
+    services.push(serve(outside.fd, 7, 'outside'))
+    await reopen()
+    const a = await up(container('a'))
+    assert.equal(await ask(a.fd, OUTSIDE.peer4, 7), `outside ${OUTSIDE.host4}`)
+    await networks.release(a.it.id)
+    await reopen({ ipMasq: false })
+    const b = await up(container('b'))
+    assert.equal(await ask(b.fd, OUTSIDE.peer4, 7), `outside ${b.ip}`, 'as it is')
+    await networks.release(b.it.id)
+    fs.writeFileSync(forward, '0')
+    await reopen({ ipForward: false })
+    assert.equal(fs.readFileSync(forward, 'utf8'), '0\n')
+    await reopen()
+    assert.equal(fs.readFileSync(forward, 'utf8'), '1\n')
+  })
+
+  test('daemon.json: ipv6, fixed-cidr-v6, userland-proxy', async () => {
+    const binding = { portBindings: { '80/tcp': [{ hostIp: '', hostPort: '8098' }] } }
+    await reopen({ userlandProxy: false })
+    const a = await up(container('a', binding))
+    services.push(serve(a.fd, 80, 'a'))
+    assert.deepEqual(a.ports, { '80/tcp': [{ hostIp: '0.0.0.0', hostPort: '8098' }] })
+    assert.match(await ask(hostFd, '127.0.0.1', 8098), /^a /)
+    assert.equal(await ask(hostFd, '::1', 8098), 'ECONNREFUSED')
+    await networks.release(a.it.id)
+    await reopen({ ipv6: true, fixedCidrV6: 'fd00:88::/64' })
+    const b = await up(container('b', binding))
+    services.push(serve(b.fd, 80, 'b', '::'))
+    assert.equal(b.endpoints['bridge']!.globalIpv6Address, 'fd00:88::2')
+    assert.match(await ask(hostFd, 'fd00:88::2', 80), /^b fd00:88::1/)
+    assert.match(await ask(outside.fd, OUTSIDE.host6, 8098), /^b /)
+    await networks.release(b.it.id)
+  })
+
   test('a thousand published ports lead to their containers, the last as the first', async () => {
     await reopen()
     const binding = Object.fromEntries(

@@ -271,6 +271,52 @@ export default area('network', [
   ['disconnect-missing-network', `${RUN} $I sleep 100`, 'docker network disconnect no-such-network $N'],
   ['disconnect-missing-container', CREATE, 'docker network disconnect $N no-such-container'],
   ['disconnect-missing-forced', CREATE, 'docker network disconnect -f $N no-such-container'],
+  // A container's networks are its own from its making on, whatever its mode says.
+  ...(['', '--network $N'] as const).flatMap((flags, nth) => {
+    const home = nth === 0 ? 'bridge' : '$N'
+    const other = nth === 0 ? '$N' : 'bridge'
+    const shown = `docker inspect -f '{{.HostConfig.NetworkMode}}: {{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{end}}' $N`
+    const both = `${shown}; docker restart -t 0 $N >/dev/null; ${shown}`
+    return (['run -d', 'create'] as const).flatMap((how): [string, string, string][] => {
+      const setup = `${CREATE}; docker ${how} --name $N ${flags} --stop-timeout 0 $I sleep 100`
+      const name = `${how.slice(0, 3)}-${nth === 0 ? 'bridge' : 'own'}`
+      return [
+        [`${name}-join`, setup, `docker network connect ${other} $N; ${both}`],
+        [`${name}-leave`, setup, `docker network disconnect ${home} $N; ${both}`],
+        [
+          `${name}-return`,
+          setup,
+          `docker network disconnect ${home} $N; docker network connect ${home} $N; ${both}`,
+        ],
+        [
+          `${name}-move`,
+          setup,
+          `docker network disconnect ${home} $N; docker network connect ${other} $N; ${both}`,
+        ],
+      ]
+    })
+  }),
+  [
+    'isolated-not-internal',
+    'docker network create -o com.docker.network.bridge.gateway_mode_ipv4=isolated $N',
+  ],
+  ['create-negative-mtu', 'docker network create -o com.docker.network.driver.mtu=-5 $N'],
+  ['create-bad-host-ip', 'docker network create -o com.docker.network.host_ipv4=here $N'],
+  ['create-bad-binding', 'docker network create -o com.docker.network.bridge.host_binding_ipv4=here $N'],
+  [
+    'create-subnet-without-ipv6',
+    `docker network create --subnet 10.231.7.0/24 --subnet fd00:231::/64 $N | wc -c; ${show('{{.EnableIPv6}} {{len .IPAM.Config}}')}`,
+  ],
+  [
+    'interface-prefix',
+    'docker network create -o com.docker.network.container_iface_prefix=net $N >/dev/null',
+    'docker run --rm --network $N $I ls /sys/class/net',
+  ],
+  [
+    'disconnect-not-connected-stopped',
+    `${CREATE}; docker create --name $N $I`,
+    'docker network disconnect $N $N',
+  ],
   [
     'events',
     "since=$(date +%s); docker network create --subnet 10.231.7.0/24 $N >/dev/null; docker run -d --name $N --network $N $I sleep 100 >/dev/null; docker network disconnect $N $N; docker network rm $N >/dev/null; docker events --since $since --until $(($(date +%s)+1)) --filter type=network --filter network=$N --format '{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}}'",
