@@ -7,6 +7,7 @@ import type { Lease } from './content-store.ts'
 import { digestOf } from './digest.ts'
 import type { ImageStore } from './image-store.ts'
 import { gzip } from './layer/gzip.ts'
+import { lent } from './lent.ts'
 import { type Descriptor, type Digest, type Image, type Layer, type Manifest, mediaTypes } from './types.ts'
 
 const GZIPPED: Record<string, string> = {
@@ -30,7 +31,7 @@ export async function compressedLayer(
   }
   const writer = await store.content.ingest({ lease })
   try {
-    for await (const chunk of gzip(await layer.open(signal))) {
+    for await (const chunk of gzip(lent(await layer.open(signal)))) {
       signal?.throwIfAborted()
       const full = writer.write(chunk)
       if (full !== undefined) await full

@@ -6,7 +6,7 @@ import { type Call, Connection, type ConnectionOptions, type Wire } from './conn
 import type { Endpoint } from './endpoints.ts'
 import { RegistryError } from './errors.ts'
 import { MAX_MANIFEST_BYTES, manifestAccept, mediaTypeOf } from './manifests.ts'
-import { drain, type HttpAnswer, readBody } from './transport.ts'
+import { drain, type HttpAnswer, type HttpRequest, readBody } from './transport.ts'
 
 export interface FetchedManifest {
   descriptor: Descriptor
@@ -181,7 +181,7 @@ export class Repository {
   /** Send `body`, the bytes from `offset` to `size`. The next location. */
   async sendUpload(
     location: URL,
-    body: Readable,
+    body: HttpRequest['body'],
     offset: number,
     size: number,
     signal?: AbortSignal,

@@ -8,6 +8,7 @@ import { Readable } from 'node:stream'
 import { Agent, request as httpRequest } from '../http.ts'
 import { DirectAgent } from './direct.ts'
 import { transportError } from './errors.ts'
+import { type FilePart, sendFile } from './send-file.ts'
 
 /** What TLS to one host needs beyond the defaults. */
 export interface TlsOptions {
@@ -18,12 +19,17 @@ export interface TlsOptions {
   rejectUnauthorized?: boolean
 }
 
+export interface FileBody extends FilePart {
+  /** So many more bytes have gone. */
+  onSent?: (bytes: number) => void
+}
+
 export interface HttpRequest {
   method: string
   url: URL
   headers?: Record<string, string>
-  /** A stream is sent once; such a request is never repeated here. */
-  body?: Uint8Array | Readable
+  /** A stream or a file is sent once; such a request is never repeated here. */
+  body?: Uint8Array | Readable | FileBody
   tls?: TlsOptions
   signal?: AbortSignal
   /** Many bytes are expected, which {@link eachChunk} takes. */
@@ -84,7 +90,7 @@ export class Transport {
       const direct = request.direct ? await this.#direct?.get(request) : undefined
       return direct ?? (await this.#once(request))
     } catch (error) {
-      if (!(error instanceof StaleConnection) || request.body instanceof Readable) throw fail(request, error)
+      if (!(error instanceof StaleConnection) || !mayRepeat(request)) throw fail(request, error)
     }
     // The server closed a kept connection just as it was used again: the request was not seen.
     try {
@@ -129,6 +135,8 @@ export class Transport {
         body.on('error', error => outgoing.destroy(error))
         outgoing.on('close', () => body.destroy())
         body.pipe(outgoing)
+      } else if (body !== undefined && !(body instanceof Uint8Array)) {
+        sendFile(body, outgoing, body.onSent).catch((error: Error) => outgoing.destroy(error))
       } else {
         outgoing.end(body)
       }
@@ -141,6 +149,10 @@ export class Transport {
     this.#https.destroy()
     this.#direct?.close()
   }
+}
+
+function mayRepeat({ body }: HttpRequest): boolean {
+  return body === undefined || body instanceof Uint8Array
 }
 
 class StaleConnection extends Error {

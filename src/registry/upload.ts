@@ -70,9 +70,9 @@ export async function upload(
       }
       try {
         if (offset < blob.size || blob.size === 0) {
-          const body = content.open(blob.digest, { start: offset })
           let sent = offset
-          body.on('data', chunk => onBytes?.((sent += chunk.length)))
+          const onSent = (bytes: number) => onBytes?.((sent += bytes))
+          const body = { path: content.path(blob.digest), start: offset, end: blob.size - 1, onSent }
           unfinished = await repository.sendUpload(unfinished, body, offset, blob.size, signal)
         }
         await repository.finishUpload(unfinished, blob.digest)

@@ -9,7 +9,7 @@ async function* inChunks(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
 }
 
 const compress = async (bytes: Buffer, size: number) =>
-  Buffer.concat(await Array.fromAsync(gzip(inChunks(bytes, size))))
+  Buffer.concat(await Array.fromAsync(gzip(inChunks(bytes, size)), chunk => Buffer.from(chunk)))
 
 test('what was compressed comes back, and is the same bytes however it was cut', async () => {
   const noise = randomBytes(70_000)

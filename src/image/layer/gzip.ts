@@ -6,6 +6,7 @@
 import * as os from 'node:os'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
+import { free } from '../lent.ts'
 
 const deflateRaw = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.deflateRaw)
 
@@ -24,25 +25,29 @@ const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255])
 /** The empty last block that ends a deflate stream. */
 const LAST_BLOCK = Buffer.from([3, 0])
 
-/** The gzip stream of `input`. */
+/** The gzip stream of `input`. Each chunk is good until the next is asked for. */
 export async function* gzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   yield HEADER
   const underWay: Promise<Buffer>[] = []
+  const blocks = new Blocks()
   let before: Uint8Array | undefined
   let crc = 0
   let size = 0
   try {
-    for await (const block of blocksOf(input)) {
+    for await (const block of blocks.of(input)) {
       crc = zlib.crc32(block, crc)
       size += block.length
       const compressed = deflateBlock(block, before)
-      compressed.catch(() => {}) // told when it is its turn
+      compressed.then(
+        () => blocks.giveBack(block),
+        () => {}, // told when it is its turn
+      )
       underWay.push(compressed)
-      before = block
+      before = Buffer.from(block.subarray(-WINDOW))
       // Twice as many as can run: there is always one to go on with.
-      if (underWay.length >= 2 * os.availableParallelism()) yield await underWay.shift()!
+      if (underWay.length >= 2 * os.availableParallelism()) yield* lend(await underWay.shift()!)
     }
-    for (const compressed of underWay) yield await compressed
+    for (const compressed of underWay) yield* lend(await compressed)
   } finally {
     await Promise.allSettled(underWay)
   }
@@ -53,11 +58,13 @@ export async function* gzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Bu
 }
 
 function deflateBlock(block: Uint8Array, before: Uint8Array | undefined): Promise<Buffer> {
+  const stored = block.length >= BLOCK / 4 && isNoise(block)
   return deflateRaw(block, {
-    level: block.length === BLOCK && isNoise(block) ? 0 : LEVEL,
-    chunkSize: BLOCK / 2,
+    level: stored ? 0 : LEVEL,
+    // Room for all of it, mostly: each time it is full costs a turn of the event loop.
+    chunkSize: stored ? BLOCK + STRIDE : BLOCK / 2,
     finishFlush: zlib.constants.Z_SYNC_FLUSH,
-    ...(before && { dictionary: before.subarray(-WINDOW) }),
+    ...(before && { dictionary: before }),
   })
 }
 
@@ -69,21 +76,41 @@ function isNoise(block: Uint8Array): boolean {
   return zlib.deflateRawSync(sample, { level: 1 }).length > 0.97 * sample.length
 }
 
-/** The input in pieces of {@link BLOCK} bytes, the last one shorter. */
-async function* blocksOf(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
-  let block = Buffer.allocUnsafeSlow(BLOCK)
-  let filled = 0
-  for await (const chunk of input) {
-    for (let from = 0; from < chunk.length; ) {
-      const part = chunk.subarray(from, from + BLOCK - filled)
-      block.set(part, filled)
-      filled += part.length
-      from += part.length
-      if (filled < BLOCK) continue
-      yield block
-      block = Buffer.allocUnsafeSlow(BLOCK)
-      filled = 0
+function* lend(chunk: Buffer): Generator<Buffer> {
+  yield chunk
+  // A small one may be in a buffer that others share.
+  if (chunk.buffer.byteLength > Buffer.poolSize) free(Buffer.from(chunk.buffer))
+}
+
+/** Cuts the input, into buffers that are used again. */
+class Blocks {
+  readonly #spare: Buffer[] = []
+
+  /** Pieces of {@link BLOCK} bytes, the last one shorter. */
+  async *of(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+    let block = this.#next()
+    let filled = 0
+    for await (const chunk of input) {
+      for (let from = 0; from < chunk.length; ) {
+        const part = chunk.subarray(from, from + BLOCK - filled)
+        block.set(part, filled)
+        filled += part.length
+        from += part.length
+        if (filled < BLOCK) continue
+        yield block
+        block = this.#next()
+        filled = 0
+      }
     }
+    if (filled > 0) yield block.subarray(0, filled)
   }
-  if (filled > 0) yield block.subarray(0, filled)
+
+  /** The piece is not looked at any more. */
+  giveBack(block: Buffer): void {
+    if (block.length === BLOCK) this.#spare.push(block)
+  }
+
+  #next(): Buffer {
+    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(BLOCK)
+  }
 }

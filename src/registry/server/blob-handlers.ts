@@ -1,11 +1,11 @@
 /** `/v2/<name>/blobs/<digest>` and `/v2/<name>/blobs/uploads/…` */
 import type { Digest } from '../../image/types.ts'
+import { sendFile } from '../send-file.ts'
 import type { Exchange, Registry } from './exchange.ts'
 import { fault } from './faults.ts'
 import { refuseInCache } from './manifest-handlers.ts'
 import { parseChunkRange, parseRange } from './ranges.ts'
 import { checkDigest, isRepositoryName } from './routes.ts'
-import { sendFile } from './send-file.ts'
 import { rangeHeaders } from './uploads.ts'
 
 const unknown = (digest: Digest) => fault('BLOB_UNKNOWN', 'blob unknown to registry', 404, { digest })
@@ -49,7 +49,7 @@ export async function getBlob(
     exchange.response.end()
     return
   }
-  await sendFile(registry.store.content.path(digest), start, end, exchange.response)
+  await sendFile({ path: registry.store.content.path(digest), start, end }, exchange.response)
 }
 
 export function deleteBlob(registry: Registry, exchange: Exchange, name: string, digest: Digest): void {
