@@ -78,8 +78,8 @@ function isNoise(block: Uint8Array): boolean {
 
 function* lend(chunk: Buffer): Generator<Buffer> {
   yield chunk
-  // A small one may be in a buffer that others share.
-  if (chunk.buffer.byteLength > Buffer.poolSize) free(Buffer.from(chunk.buffer))
+  // A small one may stand in a buffer that others share.
+  if (chunk.buffer.byteLength >= BLOCK / 2) free(Buffer.from(chunk.buffer))
 }
 
 /** Cuts the input, into buffers that are used again. */
