@@ -4,7 +4,7 @@ import type { Target } from './target.ts'
 export interface Measure {
   name: string
   /** What {@link sample} returns. */
-  unit: 'ms' | 'MB' | 'per second' | 'MB/s'
+  unit: 'ms' | 'MB' | 'per second' | 'MB/s' | '% of a core'
   better: 'lower' | 'higher'
   /** How many times better than Docker it is meant to be; absent where the goal is {@link limit}. */
   goal?: number

@@ -15,6 +15,7 @@ import { lifecycleMeasures, networkMeasures } from './measures/lifecycle.ts'
 import { trafficMeasures } from './measures/network.ts'
 import { restartMeasure } from './measures/restart.ts'
 import { shipMeasures } from './measures/ship.ts'
+import { statisticsMeasure } from './measures/statistics.ts'
 import { Target } from './target.ts'
 
 const { values: options } = parseArgs({
@@ -36,6 +37,7 @@ const measures: Measure[] = [
   ...byteMeasures,
   ...shipMeasures,
   ...buildMeasures,
+  statisticsMeasure,
   restartMeasure,
 ].filter(measure => measure.name.includes(options.only))
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { eventually } from './support/eventually.ts'
 import { leftovers } from './support/leftovers.ts'
 
 const unified = fs.existsSync('/sys/fs/cgroup/cgroup.controllers')
@@ -53,16 +54,29 @@ describe('limits', { skip: cannotRunDaemon() }, () => {
     )
     assert.equal(code, 137)
     assert.equal(state.OOMKilled, true)
-    const events = await daemon.ok(
-      'events',
-      '--since',
-      since,
-      '--until',
-      `${Math.floor(Date.now() / 1000) + 1}`,
-      '--filter',
-      'event=oom',
-    )
-    assert.match(events, /container oom /)
+    const until = `${Math.floor(Date.now() / 1000) + 1}`
+    const filters = ['--filter', 'event=oom', '--filter', 'event=die', '--format', '{{.Action}}']
+    const events = await daemon.ok('events', '--since', since, '--until', until, ...filters)
+    assert.match(events, /^(oom\n)+die$/)
+  })
+
+  test('memory: that a process was killed is told while the others live on', async () => {
+    const greedy = 'head -c 100m /dev/zero | tail -c 90m > /dev/null'
+    const limits = ['-m', '16m', '--memory-swap', '16m', '--network', 'none']
+    await daemon.ok('run', '-d', '--name', 'survivor', ...limits, 'busybox', 'sleep', '1000')
+    const told = async () => {
+      const until = String(Math.floor(Date.now() / 1000) + 1)
+      const about = ['--filter', 'container=survivor', '--filter', 'event=oom', '--format', '{{.Action}}']
+      return (await daemon.ok('events', '--since', '1', '--until', until, ...about)).split('\n')
+    }
+    const state = () => daemon.ok('inspect', '-f', '{{.State.Status}} {{.State.OOMKilled}}', 'survivor')
+    assert.equal(await state(), 'running false')
+    for (const times of [1, 2]) {
+      await daemon.docker('exec', 'survivor', 'sh', '-c', greedy)
+      await eventually(async () => assert.ok((await told()).length >= times))
+      assert.equal(await state(), 'running true')
+    }
+    await daemon.ok('rm', '-f', 'survivor')
   })
 
   test('memory: soft limit, swap and swappiness reach the kernel', { skip: !hasSwapAccounting }, async () => {

@@ -141,6 +141,11 @@ void notify_rotated(void) {
   broadcast(&f, ROTATED);
 }
 
+void notify_oom(void) {
+  struct frame f = begin(0);
+  broadcast(&f, OOM);
+}
+
 // ---- attached streams ----
 
 void attach_to(struct connection *c, struct process *p, uint32_t flags) {

@@ -272,6 +272,9 @@ int host_step(void *data, struct op *op, struct failure *failure) {
     path = get_string(r);
     detail(failure, get_string(r));
     return op_record(path, failure->detail);
+  case OP_MEMORY_EVENTS:
+    detail(failure, path = get_string(r));
+    return watch_memory(path, get_string(r));
   case OP_JOIN:
     detail(failure, path = get_string(r));
     return write_pid(path, p->pid);

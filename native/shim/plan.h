@@ -23,6 +23,7 @@ enum op_code {
   OP_ADOPT = 15,
   OP_KILL_ALL = 16,
   OP_RECORD = 17,
+  OP_MEMORY_EVENTS = 18,
   OP_JOIN = 20,
   OP_PROCESS_FILE = 21,
   OP_AWAIT = 30,

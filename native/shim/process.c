@@ -275,7 +275,7 @@ static void finish(struct process *p) {
   unwatch(&p->input);
   queue_free(&p->stdin_queue);
   struct failure ignored = {0};
-  if (p == &container) log_end(&container_log);
+  if (p == &container) log_end(&container_log), unwatch_memory();
   plan_run(p->plan, p->plan_length, SECTION_EXIT, &ignored, host_step, p);
   int signal = WIFSIGNALED(p->status) ? WTERMSIG(p->status) : 0;
   char *record = allocate(256 + exit_files.length);

@@ -77,7 +77,7 @@ struct process {
 enum message { // client to shim
   HELLO = 1, START, SIGNAL, RESIZE, CLOSE_STDIN, ATTACH, EXEC, QUIT,
   // shim to client
-  RESULT = 100, STATE, EXIT, ROTATED = 104,
+  RESULT = 100, STATE, EXIT, ROTATED = 104, OOM,
 };
 
 enum attach_flags { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4, ATTACH_CLOSE_STDIN = 8, ATTACH_NONE = 16 };
@@ -155,7 +155,13 @@ bool readers_full(const struct process *p);
 void sweep_connections(void);
 bool attachments_left(void);
 void notify_rotated(void);
+void notify_oom(void);
 void drop(struct connection *c);
+
+// memory.c
+// Tell of it when memory runs out: `file` is v1's memory.oom_control, registered in `control`, or v2's memory.events.
+int watch_memory(const char *file, const char *control);
+void unwatch_memory(void);
 
 // log.c
 void log_open(struct log *log, uint32_t format, const char *path, uint64_t max_size, uint32_t max_files, uint64_t ring);

@@ -185,12 +185,17 @@ export class Containers {
     return updateContainer(this.#context, this.#get(ref), options)
   }
 
-  /** One reading a second while `stream`; else one (with `oneShot`: at once, with empty `precpu`). */
-  async stats(
-    ref: string,
-    options: { stream?: boolean; oneShot?: boolean; signal?: AbortSignal } = {},
-  ): Promise<AsyncIterable<StatsSample>> {
+  /** One reading of its counters, a second after one that it is compared with (`oneShot`: at once, with empty `precpu`). */
+  async stats(ref: string, options: { oneShot?: boolean; signal?: AbortSignal } = {}): Promise<StatsSample> {
     return this.#statistics.read(this.#get(ref), options)
+  }
+
+  /**
+   * One reading now and one a second, until the signal aborts or the container is removed; all who watch a container are told
+   * the same objects. Raises at once (not in the promise) for an unknown container.
+   */
+  watchStats(ref: string, tell: (sample: StatsSample) => void, signal?: AbortSignal): Promise<void> {
+    return this.#statistics.watch(this.#get(ref), tell, signal)
   }
 
   /** Filters: `until`, `label`, `label!`. */

@@ -191,6 +191,7 @@ export class Runner {
     container.task = task
     container.running = new AbortController()
     this.#compressLog(container, task)
+    task.onOom = () => void this.#outOfMemory(container, task)
     const settle = async (record: ExitRecord): Promise<void> => {
       if (this.#context.closing.aborted) return
       await this.#context.locks.run(container.id, () => this.#ended(container, task, record))
@@ -205,6 +206,20 @@ export class Runner {
           error: messageOf(error),
         })
       })
+  }
+
+  async #outOfMemory(container: Container, task: Task): Promise<void> {
+    const { locks, states, logger } = this.#context
+    try {
+      await locks.run(container.id, () => {
+        if (container.task === task) states.oom(container)
+      })
+    } catch (error) {
+      logger.error('running out of memory cannot be told', {
+        container: container.id,
+        error: messageOf(error),
+      })
+    }
   }
 
   #compressLog(container: Container, task: Task): void {
@@ -234,14 +249,16 @@ export class Runner {
     container.running?.abort()
     container.running = undefined
     container.task = undefined
-    container.cleanup = this.#clean(task, container.cgroup).catch(error => {
+    const { cgroup } = container
+    await this.#release(container)
+    this.settle(container, report)
+    // Only now: until the state is written, the shim's record is all that would tell the next life of the engine how it ended.
+    container.cleanup = this.#clean(task, cgroup).catch(error => {
       this.#context.logger.error('what a run left cannot be removed', {
         container: container.id,
         error: messageOf(error),
       })
     })
-    await this.#release(container)
-    this.settle(container, report)
   }
 
   async #clean(task: Task, cgroup: Cgroup | undefined): Promise<void> {

@@ -85,12 +85,13 @@ export class States {
   exited(container: Container, report: ExitReport, next: 'exited' | 'restarting'): void {
     const { state } = container.record
     const seconds = Math.max(0, Number(report.exitedAt / 1_000_000n) - millisecondsOf(state.startedAt)) / 1000
+    // Where nobody was there to tell it when it happened.
     if (report.oomKilled && !state.oomKilled) this.#tell(container, 'oom')
     const change: Partial<ContainerState> = {
       status: next,
       pid: 0,
       exitCode: report.exitCode,
-      oomKilled: report.oomKilled,
+      oomKilled: report.oomKilled || state.oomKilled,
       error: report.error ?? '',
       finishedAt: formatNano(report.exitedAt),
     }
@@ -157,10 +158,9 @@ export class States {
     this.#tell(container, 'unpause')
   }
 
-  /** The oom killer took one of its processes. */
+  /** Memory ran out: as a rule one of its processes was killed for that. */
   oom(container: Container): void {
-    if (container.record.state.oomKilled) return
-    this.#change(container, { oomKilled: true })
+    if (!container.record.state.oomKilled) this.#change(container, { oomKilled: true })
     this.#tell(container, 'oom')
   }
 

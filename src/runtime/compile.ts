@@ -121,7 +121,7 @@ function planOf(spec: RuntimeSpec, context: LaunchContext, host: CompileHost, sl
       { op: 'keyring', name: `_ses.${spec.linux.cgroupsPath.split('/').at(-1)}`, mayFail: true },
       ...processOps(spec.process, spec.linux.seccomp, host.facts),
     ],
-    parent: namespaces.user,
+    parent: [...namespaces.user, ...cgroup.parent],
     exit: [...survivorOps(spec, context.cgroup), ...cgroup.exit],
     teardown: cgroup.teardown,
   }

@@ -85,6 +85,8 @@ export interface Task {
   readonly execs: ReadonlyMap<string, ExecTask>
   /** Called after each rotation of the log: somebody may want to compress what is now `….1`. */
   onRotated: () => void
+  /** Called each time that the kernel ran out of memory in the container's cgroup, whoever of its processes it took. */
+  onOom: () => void
   start(): Promise<void>
   /** Signal the process. Rejects with a LinuxError ESRCH when it has ended. */
   kill(signal: number): Promise<void>

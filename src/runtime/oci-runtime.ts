@@ -12,6 +12,7 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { hasCode } from '../errors.ts'
 import * as linux from '../linux/index.ts'
+import { openCgroup } from './cgroup/index.ts'
 import type { LaunchContext } from './compile.ts'
 import { logOps } from './compile.ts'
 import type { LaunchPlan, Op } from './plan.ts'
@@ -95,6 +96,7 @@ export function compileOciPlan(
   const pidFile = path.join(bundle, 'pid')
   const console = tty ? ['--console-socket', consoleSocket(place)] : []
   const command = commands(runtime, place)
+  const { parent, exit } = openCgroup(spec.linux.cgroupsPath).ops({})
   return {
     host: [
       { op: 'stdio', tty, stdin: context.stdin ?? false },
@@ -103,9 +105,9 @@ export function compileOciPlan(
       { op: 'adopt', pidFile },
     ],
     init: [],
-    parent: [],
+    parent,
     start: [command('start', [place.id])],
-    exit: [],
+    exit,
     teardown: [{ ...command('delete', ['--force', place.id]), mayFail: true }],
   }
 }

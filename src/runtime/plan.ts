@@ -69,6 +69,8 @@ const operations = {
   killAll: [16, { path: 'str' }],
   /** Put the content of a file (64 KiB of it) into the exit record, under a name. */
   record: [17, { name: 'str', path: 'str' }],
+  /** From now on tell of it when memory runs out: v1's memory.oom_control with the cgroup.event_control beside it, or v2's memory.events. */
+  memoryEvents: [18, { path: 'str', control: 'str?' }],
 
   // ---- parent ----
 

@@ -20,6 +20,8 @@ export class ShimTask implements Task {
   readonly left: Promise<void>
   /** Called when the log was rotated. */
   onRotated: () => void = () => {}
+  /** Called when memory ran out. */
+  onOom: () => void = () => {}
   readonly #folder: string
   readonly #socketPath: SocketPath
   readonly #connection: ShimConnection
@@ -38,6 +40,7 @@ export class ShimTask implements Task {
     this.#connection = new ShimConnection(socket, {
       exit: (exitedId, record) => this.#onExit(exitedId, record),
       rotated: () => this.onRotated(),
+      oom: () => this.onOom(),
       closed: () => {
         this.#onClosed()
         left.resolve()

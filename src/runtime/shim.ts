@@ -21,6 +21,7 @@ export const Message = {
   state: 101,
   exit: 102,
   rotated: 104,
+  oom: 105,
 } as const
 
 export const AttachFlag = { stdin: 1, stdout: 2, stderr: 4, closeStdin: 8 } as const
@@ -46,6 +47,8 @@ export interface ShimEvents {
   exit(id: string, record: string): void
   /** The log was rotated. */
   rotated(): void
+  /** Memory ran out in the container. */
+  oom(): void
   /** The connection ended: the shim has left. */
   closed(): void
 }
@@ -200,6 +203,8 @@ export class ShimConnection {
       this.#events.exit(reader.string(), reader.string())
     } else if (type === Message.rotated) {
       this.#events.rotated()
+    } else if (type === Message.oom) {
+      this.#events.oom()
     } else {
       this.#waiting.get(sequence)?.resolve(payload)
       this.#waiting.delete(sequence)

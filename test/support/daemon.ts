@@ -5,9 +5,10 @@ import * as http from 'node:http'
 import * as os from 'node:os'
 import * as path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hasCode } from '../../src/errors.ts'
 import { busyboxChanges, busyboxRootfs } from './busybox.ts'
 import { patience } from './eventually.ts'
-import { emptyGroups } from './leftovers.ts'
+import { groupsNamed } from './leftovers.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 
@@ -44,8 +45,8 @@ export class Daemon {
   readonly socket: string
   readonly dataRoot: string
   readonly execRoot: string
-  /** Groups without processes that others had left when this daemon began. */
-  readonly groupsBefore = new Set(emptyGroups())
+  /** What its containers' cgroups are below, unless a container has a parent of its own. */
+  readonly cgroupParent: string
   /** Added to the daemon's environment at its next start. */
   readonly env: Record<string, string>
   readonly #options: DaemonOptions
@@ -58,6 +59,7 @@ export class Daemon {
     this.#options = options
     this.env = { ...options.env }
     this.folder = fs.mkdtempSync(path.join(options.parent ?? os.tmpdir(), 'gantry-test-'))
+    this.cgroupParent = `/${path.basename(this.folder)}`
     this.socket = path.join(this.folder, 'docker.sock')
     this.dataRoot = path.join(this.folder, 'data')
     this.execRoot = path.join(this.folder, 'run')
@@ -97,7 +99,8 @@ export class Daemon {
       path.join(root, 'bin/gantry'),
       'daemon',
       ...['-H', this.host, '--data-root', this.dataRoot, '--exec-root', this.execRoot],
-      ...['--pidfile', path.join(this.folder, 'pid'), ...(this.#options.args ?? [])],
+      ...['--pidfile', path.join(this.folder, 'pid'), '--cgroup-parent', this.cgroupParent],
+      ...(this.#options.args ?? []),
     ]
     const command = !isolate
       ? gantry
@@ -144,6 +147,7 @@ export class Daemon {
     } finally {
       if (this.#netns !== undefined) fs.closeSync(this.#netns)
       this.#netns = undefined
+      for (const group of groupsNamed(this.cgroupParent)) removeIfEmpty(group)
       fs.rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 })
     }
   }
@@ -237,5 +241,14 @@ export class Daemon {
     } catch {
       return false
     }
+  }
+}
+
+/** One with something in it stays, and is found by whoever looks for what is left. */
+function removeIfEmpty(group: string): void {
+  try {
+    fs.rmdirSync(group)
+  } catch (error) {
+    if (!hasCode(error, 'EBUSY', 'ENOTEMPTY')) throw error
   }
 }

@@ -8,8 +8,13 @@ export function leftovers(daemon: Daemon): string[] {
   return [
     ...mounts(daemon.folder),
     ...processesBelow(daemon.folder).map(pid => `process ${pid}`),
-    ...emptyGroups().filter(group => !daemon.groupsBefore.has(group)),
+    ...groupsNamed(daemon.cgroupParent).flatMap(groupsIn),
   ]
+}
+
+function groupsIn(group: string): string[] {
+  const below = fs.readdirSync(group, { withFileTypes: true }).filter(entry => entry.isDirectory())
+  return [group, ...below.map(({ name }) => path.join(group, name))].map(one => `cgroup ${one}`)
 }
 
 function mounts(folder: string): string[] {
@@ -20,17 +25,10 @@ function mounts(folder: string): string[] {
     .map(line => `mount ${line}`)
 }
 
-/** Groups of containers that have no process any more. Another daemon's running containers are its own affair. */
-export function emptyGroups(): string[] {
+/** Every folder of this name right below the root of a hierarchy of cgroups. */
+export function groupsNamed(name: string): string[] {
   const root = '/sys/fs/cgroup'
-  const hierarchies = [root, ...fs.readdirSync(root).map(name => path.join(root, name))]
-  return hierarchies.flatMap(hierarchy => {
-    const group = path.join(hierarchy, 'gantry')
-    if (!fs.existsSync(group)) return []
-    return fs.readdirSync(group, { withFileTypes: true }).flatMap(entry => {
-      if (!entry.isDirectory() || !/^[0-9a-f]{64}$/.test(entry.name)) return []
-      const procs = fs.readFileSync(path.join(group, entry.name, 'cgroup.procs'), 'utf8')
-      return procs === '' ? [`cgroup ${path.join(group, entry.name)}`] : []
-    })
-  })
+  return [root, ...fs.readdirSync(root).map(hierarchy => path.join(root, hierarchy))]
+    .map(hierarchy => path.join(hierarchy, name))
+    .filter(group => fs.existsSync(group))
 }

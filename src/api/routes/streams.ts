@@ -1,13 +1,12 @@
 /** What containers say and hear: attach, logs, statistics. */
 
 import type { Duplex } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import type { Engine } from '../../engine/engine.ts'
-import type { AttachOptions, LogOptions } from '../../engine/results.ts'
+import type { AttachOptions, LogOptions, StatsSample } from '../../engine/results.ts'
 import { invalid } from '../../errors.ts'
 import type { Call } from '../call.ts'
 import { joinStreams, streamType } from '../join.ts'
-import { encodeStats } from '../wire/stats.ts'
+import { encodeStats, statsLine } from '../wire/stats.ts'
 import { get, post } from './route.ts'
 
 export const streamRoutes = [
@@ -34,16 +33,19 @@ export const streamRoutes = [
     const stream = call.query.flag('stream', true)
     const oneShot = call.api >= 41 && call.query.flag('one-shot')
     if (stream && oneShot) throw invalid('cannot have stream=true and one-shot=true')
-    const samples = await engine.containers.stats(call.params['id']!, {
-      stream,
-      oneShot,
-      signal: call.signal,
-    })
-    call.res.writeHead(200, { 'Content-Type': 'application/json' })
-    call.res.flushHeaders()
-    await pipeline(async function* () {
-      for await (const sample of samples) yield `${JSON.stringify(encodeStats(sample))}\n`
-    }, call.res)
+    const id = call.params['id']!
+    if (!stream) {
+      call.json(200, encodeStats(await engine.containers.stats(id, { oneShot, signal: call.signal })))
+      return
+    }
+    const { res } = call
+    const tell = (sample: StatsSample): void => {
+      if (!res.headersSent) res.writeHead(200, { 'Content-Type': 'application/json' })
+      // A client that does not keep up misses some.
+      if (!res.writableNeedDrain) res.write(statsLine(sample))
+    }
+    await engine.containers.watchStats(id, tell, call.signal)
+    res.end()
   }),
 ]
 

@@ -1,6 +1,18 @@
 /** One reading of a container's counters, as `docker stats` reads it. */
 import type { CpuStats, StatsSample } from '../../engine/results.ts'
 
+const lines = new WeakMap<StatsSample, string>()
+
+/** A sample as one line of a stream, written once for all who are told it. */
+export function statsLine(sample: StatsSample): string {
+  let line = lines.get(sample)
+  if (line === undefined) {
+    line = `${JSON.stringify(encodeStats(sample))}\n`
+    lines.set(sample, line)
+  }
+  return line
+}
+
 export function encodeStats(sample: StatsSample): Record<string, unknown> {
   const { memory, blkio } = sample
   return {

@@ -11,7 +11,7 @@
  */
 import type { Op } from '../plan.ts'
 import type { LinuxResources } from '../spec.ts'
-import type { CgroupStats } from './stats.ts'
+import type { CgroupCounters, CgroupStats } from './stats.ts'
 
 export interface Cgroup {
   /** `/gantry/<id>`: below each hierarchy's root. */
@@ -32,7 +32,10 @@ export interface Cgroup {
   joinOps(): Op[]
   /** Change the limits of a running container; what is absent stays. */
   update(resources: LinuxResources): void
+  /** One reading. */
   stats(): CgroupStats
+  /** For many readings; whoever asks closes it. */
+  counters(): CgroupCounters
   freeze(): void
   thaw(): void
   isFrozen(): boolean
@@ -49,6 +52,7 @@ export interface CgroupOps {
   host: Op[]
   /** The first operations of the new process: it moves itself. */
   init: Op[]
+  parent: Op[]
   exit: Op[]
   teardown: Op[]
 }

@@ -20,8 +20,12 @@ export function readNumber(file: string, fallback = 0): number {
 
 /** Lines of `name value`. */
 export function readTable(file: string): Record<string, number> {
+  return parseTable(readText(file) ?? '')
+}
+
+export function parseTable(text: string): Record<string, number> {
   const table: Record<string, number> = {}
-  for (const line of (readText(file) ?? '').split('\n')) {
+  for (const line of text.split('\n')) {
     const space = line.indexOf(' ')
     if (space > 0) table[line.slice(0, space)] = Number(line.slice(space + 1))
   }
@@ -58,6 +62,15 @@ export function subfolders(folder: string): string[] {
 }
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4))
+
+/** Whether `done` came true within about a second: at first it is asked at once again, then each millisecond. */
+export function eventually(done: () => boolean): boolean {
+  for (let attempt = 0; attempt < 1000; attempt++) {
+    if (done()) return true
+    if (attempt > 50) Atomics.wait(sleeper, 0, 0, 1)
+  }
+  return false
+}
 
 /** {@link removeTree} with patience: a killed process leaves its cgroup a moment after it is gone from /proc. */
 export function removeTreePatiently(folder: string): void {

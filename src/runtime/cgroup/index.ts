@@ -7,8 +7,9 @@ import { CgroupV1 } from './v1.ts'
 import { CgroupV2 } from './v2.ts'
 
 export type { Cgroup, CgroupOps } from './cgroup.ts'
+export { CounterFiles } from './counter-files.ts'
 export { type CgroupLayout, detectCgroups } from './layout.ts'
-export type { BlkioEntry, BlkioStats, CgroupStats, CpuStats, MemoryStats } from './stats.ts'
+export type { BlkioEntry, BlkioStats, CgroupCounters, CgroupStats, CpuStats, MemoryStats } from './stats.ts'
 export { type CgroupSupport, cgroupSupport, cgroupWarnings } from './support.ts'
 
 /** The cgroup at this path (`/gantry/<id>`), which need not exist yet. */

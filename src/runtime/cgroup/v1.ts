@@ -5,10 +5,11 @@ import { hasCode } from '../../errors.ts'
 import type { Op } from '../plan.ts'
 import type { LinuxResources } from '../spec.ts'
 import type { Cgroup, CgroupOps } from './cgroup.ts'
-import { killAll, processesBelow, readNumber, readText, removeTreePatiently } from './files.ts'
+import { eventually, killAll, processesBelow, readNumber, readText, removeTreePatiently } from './files.ts'
 import type { CgroupLayout } from './layout.ts'
+import { type CgroupCounters, type CgroupStats, readOnce } from './stats.ts'
 import { type LimitWrite, memoryLimits, v1Limits } from './v1-limits.ts'
-import { v1Stats } from './v1-stats.ts'
+import { v1Counters } from './v1-stats.ts'
 
 export class CgroupV1 implements Cgroup {
   readonly version = 1
@@ -53,6 +54,16 @@ export class CgroupV1 implements Cgroup {
         ...v1Limits(resources).flatMap(limit => this.#writeOp(limit)),
       ],
       init: this.joinOps(),
+      parent: memory
+        ? [
+            {
+              op: 'memoryEvents',
+              path: `${memory}/memory.oom_control`,
+              control: `${memory}/cgroup.event_control`,
+              mayFail: true,
+            },
+          ]
+        : [],
       exit: memory ? [record('memory.oom_control', memory)] : [],
       teardown: folders.map((folder): Op => ({ op: 'rmdir', path: folder, mayFail: true })),
     }
@@ -116,8 +127,12 @@ export class CgroupV1 implements Cgroup {
     return memory.swap < 0 || memory.swap > readNumber(`${folder}/memory.memsw.limit_in_bytes`)
   }
 
-  stats() {
-    return v1Stats(controller => this.#folder(controller))
+  stats(): CgroupStats {
+    return readOnce(this.counters())
+  }
+
+  counters(): CgroupCounters {
+    return v1Counters(controller => this.#folder(controller))
   }
 
   freeze(): void {
@@ -131,10 +146,11 @@ export class CgroupV1 implements Cgroup {
   #setFrozen(state: 'FROZEN' | 'THAWED'): void {
     const file = `${this.#folder('freezer')}/freezer.state`
     // FREEZING may never become FROZEN while new processes keep appearing; writing again catches those.
-    for (let attempt = 0; attempt < 1000; attempt++) {
+    const reached = eventually(() => {
       fs.writeFileSync(file, state)
-      if (readText(file) === state) return
-    }
+      return readText(file) === state
+    })
+    if (reached) return
     fs.writeFileSync(file, 'THAWED')
     throw new Error(`unable to freeze ${this.path}`)
   }

@@ -8,9 +8,10 @@ import type { LinuxResources } from '../spec.ts'
 import type { Cgroup, CgroupOps } from './cgroup.ts'
 import { deviceProgram } from './device-bpf.ts'
 import { effectiveDevices } from './device-rules.ts'
-import { processesBelow, readTable, readText, removeTreePatiently } from './files.ts'
+import { eventually, processesBelow, readTable, readText, removeTreePatiently } from './files.ts'
+import { type CgroupCounters, type CgroupStats, readOnce } from './stats.ts'
 import { v2Limits } from './v2-limits.ts'
-import { v2Stats } from './v2-stats.ts'
+import { v2Counters } from './v2-stats.ts'
 
 export class CgroupV2 implements Cgroup {
   readonly version = 2
@@ -44,6 +45,7 @@ export class CgroupV2 implements Cgroup {
         ({ file, value }): Op => ({ op: 'writeFile', path: `${this.#folder}/${file}`, data: value }),
       ),
       init: [],
+      parent: [{ op: 'memoryEvents', path: `${this.#folder}/memory.events`, mayFail: true }],
       exit: [{ op: 'record', name: 'memory.events', path: `${this.#folder}/memory.events`, mayFail: true }],
       teardown: [{ op: 'rmdir', path: this.#folder, mayFail: true }],
     }
@@ -72,15 +74,17 @@ export class CgroupV2 implements Cgroup {
     for (const { file, value } of v2Limits(resources)) fs.writeFileSync(`${this.#folder}/${file}`, value)
   }
 
-  stats() {
-    return v2Stats(this.#folder)
+  stats(): CgroupStats {
+    return readOnce(this.counters())
+  }
+
+  counters(): CgroupCounters {
+    return v2Counters(this.#folder)
   }
 
   freeze(): void {
     fs.writeFileSync(`${this.#folder}/cgroup.freeze`, '1')
-    for (let attempt = 0; attempt < 10_000; attempt++) {
-      if (readTable(`${this.#folder}/cgroup.events`)['frozen'] === 1) return
-    }
+    if (eventually(() => readTable(`${this.#folder}/cgroup.events`)['frozen'] === 1)) return
     fs.writeFileSync(`${this.#folder}/cgroup.freeze`, '0')
     throw new Error(`unable to freeze ${this.path}`)
   }
