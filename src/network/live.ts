@@ -17,11 +17,11 @@ import { editHosts, replaceNamed } from './files.ts'
 import { HostNetwork } from './host.ts'
 import { tableName } from './identity.ts'
 import { NamespacePool } from './namespace.ts'
-import { type PortRequest, portMap, portRequests } from './ports.ts'
-import { type PortTarget, Publisher } from './publisher.ts'
+import { portMap, portRequests } from './ports.ts'
+import { PublishedPorts, rulesOf } from './published.ts'
+import type { PortTarget } from './publisher.ts'
 import { allLinks, isRestricted, restrict, unrestrict } from './restrictions.ts'
 import { Rules } from './rules.ts'
-import type { PortRule } from './ruleset.ts'
 import { SandboxStore } from './sandbox-store.ts'
 import type {
   EndpointSpec,
@@ -45,7 +45,7 @@ export class Live {
   readonly pool: NamespacePool
   readonly store: SandboxStore
   readonly files: ContainerFiles
-  readonly publisher: Publisher
+  readonly published: PublishedPorts
   /** By container id. */
   readonly containers = new Map<string, ContainerNetwork>()
 
@@ -76,11 +76,7 @@ export class Live {
       const endpoint = bridge && this.containers.get(target.id)?.member(bridge)?.endpoint
       return endpoint ? addressOf(endpoint.ipv4) || undefined : undefined
     })
-    this.publisher = new Publisher({
-      netnsFd: this.host.netnsFd,
-      defaultIp: this.config.ip && this.config.ip !== '0.0.0.0' ? this.config.ip : '',
-      userlandProxy: this.config.userlandProxy ?? true,
-    })
+    this.published = new PublishedPorts(this)
   }
 
   driverOf(network: Network): Driver {
@@ -150,19 +146,22 @@ export class Live {
     try {
       for (const { network, spec } of networks) live.join(network, this.driverOf(network), spec)
       live.updateRoutes()
-      live.publications = this.openPorts(live, portRequests(container))
+      live.publications = this.published.open(live, portRequests(container))
       for (const member of live.members) this.names.add(live, member)
       const resolv = this.files.resolv(live)
       live.upstreams = resolv.upstreams
       live.resolvConf = resolv.text
       if (this.files.servesNames(live)) this.names.serve(live)
-      this.rules.change([...this.#addPorts(live, live.publications), ...restrict(this, live, live.members)])
+      this.rules.change([
+        ...this.published.add(live, live.publications),
+        ...restrict(this, live, live.members),
+      ])
       this.store.save(live)
     } catch (error) {
       this.drop(live)
       throw error
     }
-    this.#forgetUdp(live.publications)
+    this.published.forgetUdp(live.publications)
     for (const member of live.members) this.tell('connect', member, live)
     this.#tellLinking(live)
     return this.sandbox(live)
@@ -202,56 +201,8 @@ export class Live {
     return portMap(live.container.exposedPorts ?? [], live.publications)
   }
 
-  /** Opens `requests` where the container's way out is a bridge. Docker's words, with the endpoint's name, on an error. */
-  openPorts(
-    live: ContainerNetwork,
-    requests: readonly PortRequest[],
-    resume = false,
-  ): ContainerNetwork['publications'] {
-    const target = this.#portTarget(live)
-    if (!target || requests.length === 0) return []
-    try {
-      return this.publisher.open(requests, target, resume)
-    } catch (error) {
-      const { endpoint } = live.gateway(4) ?? live.gateway(6) ?? live.members[0]!
-      throw new GantryError(
-        kindOf(error),
-        `driver failed programming external connectivity on endpoint ${live.container.name} (${endpoint.id}): ${messageOf(error)}`,
-        { cause: error },
-      )
-    }
-  }
-
-  /** Replaces a running container's ports by `requests`; publications that are asked for again are not touched. */
-  publish(live: ContainerNetwork, requests: readonly PortRequest[]): void {
-    const key = (request: PortRequest) => JSON.stringify(request)
-    const wanted = new Set(requests.map(key))
-    const kept = live.publications.filter(({ request }) => wanted.has(key(request)))
-    const had = new Set(kept.map(({ request }) => key(request)))
-    const gone = live.publications.filter(({ request }) => !wanted.has(key(request)))
-    // What goes frees its port first: 8080 may move from one port of the container to another.
-    for (const publication of gone) publication.release()
-    let opened: ContainerNetwork['publications']
-    try {
-      opened = this.openPorts(
-        live,
-        requests.filter(request => !had.has(key(request))),
-      )
-    } catch (error) {
-      live.publications = [
-        ...kept,
-        ...this.openPorts(live, [...new Map(gone.map(({ request }) => [key(request), request])).values()]),
-      ]
-      throw error
-    }
-    live.publications = [...kept, ...opened]
-    this.rules.change([...this.rules.set.removePorts(rulesOf(gone)), ...this.#addPorts(live, opened)])
-    this.#forgetUdp([...gone, ...opened])
-    this.store.save(live)
-  }
-
   async connect(live: ContainerNetwork, network: Network, spec: EndpointSpec): Promise<void> {
-    const before = this.#portTarget(live)
+    const before = this.published.target(live)
     const member = live.join(network, this.driverOf(network), spec)
     try {
       live.updateRoutes()
@@ -269,7 +220,7 @@ export class Live {
   }
 
   async disconnect(live: ContainerNetwork, member: Member): Promise<void> {
-    const before = this.#portTarget(live)
+    const before = this.published.target(live)
     const addresses = [addressOf(member.endpoint.ipv4), addressOf(member.endpoint.ipv6)].filter(Boolean)
     this.names.remove(member.endpoint.id)
     const undo = unrestrict(this, [member])
@@ -313,7 +264,7 @@ export class Live {
     }
     const publications = live.publications
     live.close()
-    this.#forgetUdp(publications)
+    this.published.forgetUdp(publications)
     this.store.delete(live.container.id)
   }
 
@@ -338,43 +289,9 @@ export class Live {
     return network ?? this.catalog.find(ref)
   }
 
-  /** Where published ports lead now; undefined where nothing leads to the container from outside. */
-  #portTarget(live: ContainerNetwork): PortTarget | undefined {
-    const way = (family: 4 | 6) => {
-      const member = live.gateway(family)
-      return member?.driver === this.bridges ? member : undefined
-    }
-    const [four, six] = [way(4), way(6)]
-    if (!four && !six) return undefined
-    return {
-      ipv4: four ? addressOf(four.endpoint.ipv4) : undefined,
-      ipv6: six ? addressOf(six.endpoint.ipv6) : undefined,
-      direct4: four ? bridgeOptions(four.network.record).gatewayMode4 === 'routed' : false,
-      direct6: six ? bridgeOptions(six.network.record).gatewayMode6 === 'routed' : false,
-    }
-  }
-
   /** After a change of endpoints: ports follow the way out, names are served where there are any. */
   #settle(live: ContainerNetwork, before: PortTarget | undefined): void {
-    const now = this.#portTarget(live)
-    if (JSON.stringify(before) !== JSON.stringify(now)) {
-      const gone = live.publications
-      for (const publication of gone) publication.release()
-      live.publications = []
-      this.rules.change(this.rules.set.removePorts(rulesOf(gone)))
-      // The ports that were given out stay the same ones.
-      const asked = new Map(
-        gone.map(({ request, hostPort }) => [JSON.stringify(request), { request, hostPort }]),
-      )
-      const requests =
-        asked.size > 0
-          ? [...asked.values()].map(
-              ({ request, hostPort }): PortRequest => ({ ...request, range: [hostPort, hostPort] }),
-            )
-          : portRequests(live.container)
-      live.publications = this.openPorts(live, requests)
-      this.rules.change(this.#addPorts(live, live.publications))
-    }
+    this.published.follow(live, before)
     if (this.files.servesNames(live)) {
       this.names.serve(live)
       live.upstreams = this.files.resolv(live).upstreams
@@ -407,25 +324,6 @@ export class Live {
     }
   }
 
-  #forgetUdp(publications: ContainerNetwork['publications']): void {
-    const ports = publications.filter(({ protocol }) => protocol === 'udp').map(({ hostPort }) => hostPort)
-    if (ports.length === 0) return
-    try {
-      this.host.forgetUdp(new Set(ports))
-    } catch (error) {
-      this.logger.warn('old UDP conversations could not be forgotten', { error: messageOf(error) })
-    }
-  }
-
-  #addPorts(live: ContainerNetwork, publications: ContainerNetwork['publications']) {
-    const rules = rulesOf(publications)
-    const fresh = [...new Set(rules.map(rule => rule.containerIp))].filter(
-      address => !live.reflected.has(address),
-    )
-    for (const address of fresh) live.reflected.add(address)
-    return [...this.rules.set.addPorts(rules), ...this.rules.set.addReflections(fresh)]
-  }
-
   #ruleState() {
     const bridges = this.catalog
       .all()
@@ -456,6 +354,3 @@ export class Live {
 }
 
 const modeOf = (text: string): string => (text === '' || text === 'default' ? 'bridge' : text)
-
-const rulesOf = (publications: ContainerNetwork['publications']): PortRule[] =>
-  publications.flatMap(({ rule }) => rule ?? [])

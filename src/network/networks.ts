@@ -304,7 +304,7 @@ export class Networks {
     if (!live) throw internal(`container ${containerId} has no network`)
     if (!live.namespace) throw invalid('published ports are discarded when using host network mode')
     const container = { ...live.container, portBindings, publishAllPorts }
-    this.#live.publish(live, portRequests(container))
+    this.#live.published.replace(live, portRequests(container))
     live.container = container
     return this.#live.ports(live)
   }

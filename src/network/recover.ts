@@ -113,7 +113,10 @@ function restoreContainer(live: Live, { container, pid }: RunningContainer): voi
   const report = (what: string) => (error: unknown) =>
     live.logger.error(what, { container: container.id, error: messageOf(error) })
   attempt(() => resumeEndpoints(live, restored, stored), report('an endpoint could not be restored'))
-  attempt(() => restorePorts(live, restored, stored), report('a published port could not be restored'))
+  attempt(
+    () => live.published.reopen(restored, stored.ports, true),
+    report('a published port could not be restored'),
+  )
   for (const member of restored.members) live.names.add(restored, member)
   live.names.assumeServed(restored)
   if (live.files.servesNames(restored)) {
@@ -140,18 +143,6 @@ function resumeEndpoints(live: Live, restored: ContainerNetwork, stored: StoredS
 function reconnectPort(live: Live, record: NetworkRecord, hostInterface: string | undefined): void {
   if (record.driver !== 'bridge' || hostInterface === undefined) return
   live.bridges.adoptPort(bridgeOptions(record).name, hostInterface)
-}
-
-function restorePorts(live: Live, restored: ContainerNetwork, stored: StoredSandbox): void {
-  const requests = new Map(
-    stored.ports.map(({ request, hostPort }) => [JSON.stringify(request), { request, hostPort }]),
-  )
-  for (const { request, hostPort } of requests.values()) {
-    const fixed = { ...request, range: [hostPort, hostPort] as [number, number] }
-    // The request stays the user's, so that a later change recognises it.
-    for (const publication of live.openPorts(restored, [fixed], true))
-      restored.publications.push({ ...publication, request })
-  }
 }
 
 /** Ports of our bridges that belong to no container that runs. */
