@@ -294,18 +294,28 @@ test('challenges, well-formed and not', () => {
   for (const [header, expected] of cases) assert.deepEqual(parseChallenges(header), expected, header)
 })
 
-test('endpoints: insecure names and ranges, mirrors', () => {
-  const endpoints = new Endpoints({
-    mirrors: ['https://mirror.example/base'],
-    insecureRegistries: ['10.0.0.0/8', 'plain.example:5000'],
-  })
-  const urls = (host: string) => endpoints.forPull(host).map(({ url }) => url.href)
-  assert.deepEqual(urls('docker.io'), ['https://mirror.example/base/', 'https://registry-1.docker.io/'])
-  assert.deepEqual(urls('example.com'), ['https://example.com/'])
-  assert.deepEqual(urls('10.1.2.3:5000'), ['https://10.1.2.3:5000/', 'http://10.1.2.3:5000/'])
-  assert.deepEqual(urls('plain.example:5000'), ['https://plain.example:5000/', 'http://plain.example:5000/'])
-  assert.deepEqual(urls('plain.example:6000'), ['https://plain.example:6000/'])
-  assert.deepEqual(urls('localhost:5000'), ['https://localhost:5000/', 'http://localhost:5000/'])
+test('endpoints: insecure names and ranges, mirrors', async () => {
+  const names: Record<string, string[]> = {
+    'inside.example': ['192.0.2.1', '10.9.8.7'],
+    'outside.example': ['192.0.2.1'],
+  }
+  const endpoints = new Endpoints(
+    {
+      mirrors: ['https://mirror.example/base'],
+      insecureRegistries: ['10.0.0.0/8', 'plain.example:5000'],
+    },
+    async name => names[name] ?? Promise.reject(new Error('no such host')),
+  )
+  const urls = async (host: string) => (await endpoints.forPull(host)).map(({ url }) => url.href)
+  assert.deepEqual(await urls('docker.io'), ['https://mirror.example/base/', 'https://registry-1.docker.io/'])
+  for (const host of ['example.com', 'plain.example:6000', 'outside.example', '192.0.2.1']) {
+    assert.deepEqual(await urls(host), [`https://${host}/`])
+    assert.equal(endpoints.tlsFor(new URL(`https://${host}`)).rejectUnauthorized, true)
+  }
+  for (const host of ['10.1.2.3:5000', 'plain.example:5000', 'localhost:5000', 'inside.example:5000']) {
+    assert.deepEqual(await urls(host), [`https://${host}/`, `http://${host}/`])
+    assert.equal(endpoints.tlsFor(new URL(`https://${host}`)).rejectUnauthorized, false)
+  }
   for (const bad of ['ftp://x', 'nonsense', 'https://user:pw@x', 'https://x/?q'])
     assert.throws(() => new Endpoints({ mirrors: [bad] }), { kind: 'invalid' }, bad)
 })

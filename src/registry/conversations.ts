@@ -29,7 +29,7 @@ export class Conversations {
     work: (repository: Repository) => Promise<T>,
   ): Promise<T> {
     let last: unknown
-    for (const endpoint of this.#endpoints(host, options.actions !== 'pull')) {
+    for (const endpoint of await this.#endpoints(host, options.actions !== 'pull')) {
       let repository: Repository
       try {
         repository = await this.#open(endpoint, name, options)
@@ -62,9 +62,9 @@ export class Conversations {
     })
   }
 
-  #endpoints(host: string, writing: boolean): Endpoint[] {
+  async #endpoints(host: string, writing: boolean): Promise<Endpoint[]> {
     const { endpoints } = this.wire
-    const all = writing ? endpoints.forPush(host) : endpoints.forPull(host)
+    const all = await (writing ? endpoints.forPush(host) : endpoints.forPull(host))
     const known = this.#answered.get(host)
     if (!known || known.until < Date.now()) return all
     const isKnown = ({ url, mirror }: Endpoint) => !mirror && url.href === known.url

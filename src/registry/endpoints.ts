@@ -1,4 +1,5 @@
 /** Which URLs stand for a registry host, in which order, and what TLS to each needs. */
+import * as dns from 'node:dns/promises'
 import * as fs from 'node:fs'
 import { BlockList, isIP } from 'node:net'
 import * as path from 'node:path'
@@ -23,24 +24,26 @@ export class Endpoints {
   readonly #mirrors: URL[]
   readonly #insecure: InsecureRegistries
   readonly #certsDirs: string[]
-  readonly #tls = new Map<string, TlsOptions>()
+  readonly #certificates = new Map<string, TlsOptions>()
 
-  constructor(config: RegistryConfig = {}) {
+  /** `lookUp` is for tests: the addresses of a name. */
+  constructor(config: RegistryConfig = {}, lookUp?: LookUp) {
     this.#mirrors = (config.mirrors ?? []).map(parseMirror)
-    this.#insecure = new InsecureRegistries(config.insecureRegistries ?? [])
+    this.#insecure = new InsecureRegistries(config.insecureRegistries ?? [], lookUp)
     this.#certsDirs = config.certsDirs ?? ['/etc/docker/certs.d']
   }
 
   /** For reading: mirrors first where the host is Docker Hub. */
-  forPull(host: string): Endpoint[] {
+  async forPull(host: string): Promise<Endpoint[]> {
     const mirrors =
       host === HUB ? this.#mirrors.map(url => ({ url, tls: this.tlsFor(url), mirror: true })) : []
-    return [...mirrors, ...this.forPush(host)]
+    return [...mirrors, ...(await this.forPush(host))]
   }
 
   /** For writing: never a mirror. An insecure host is tried with TLS, then without. */
-  forPush(host: string): Endpoint[] {
+  async forPush(host: string): Promise<Endpoint[]> {
     const name = host === HUB ? HUB_REGISTRY : host
+    if (host !== HUB) await this.#insecure.learn(name)
     const schemes = this.isInsecure(name) ? ['https', 'http'] : ['https']
     return schemes.map(scheme => {
       const url = new URL(`${scheme}://${name}/`)
@@ -55,16 +58,14 @@ export class Endpoints {
   /** Throws `invalid` on a client certificate without a key, or a key without a certificate. */
   tlsFor(url: URL): TlsOptions {
     if (url.protocol !== 'https:') return {}
-    const host = url.host
-    let options = this.#tls.get(host)
-    if (!options) {
-      options = { ...this.#certificates(host), rejectUnauthorized: !this.isInsecure(host) }
-      this.#tls.set(host, options)
-    }
-    return options
+    const { host } = url
+    const known = this.#certificates.get(host)
+    const certificates = known ?? this.#readCertificates(host)
+    if (known === undefined) this.#certificates.set(host, certificates)
+    return { ...certificates, rejectUnauthorized: !this.isInsecure(host) }
   }
 
-  #certificates(host: string): TlsOptions {
+  #readCertificates(host: string): TlsOptions {
     const options: Required<Pick<TlsOptions, 'ca' | 'cert' | 'key'>> = { ca: [], cert: [], key: [] }
     for (const folder of this.#certsDirs) {
       const place = path.join(folder, host)
@@ -132,12 +133,24 @@ function parseMirror(text: string): URL {
   return url
 }
 
-/** Names and address ranges that need no TLS; the loopback addresses always. */
+type LookUp = (name: string) => Promise<string[]>
+
+const systemLookUp: LookUp = async name =>
+  (await dns.lookup(name, { all: true })).map(({ address }) => address)
+
+/** Milliseconds for which a name's addresses are believed. */
+const NAME_LIFETIME = 60_000
+
+/** Names and address ranges that need no TLS; the loopback addresses always. moby: a name counts that leads into a range. */
 class InsecureRegistries {
   readonly #names = new Set<string>()
   readonly #ranges = new BlockList()
+  /** Names that were looked up, and whether they lead into a range. */
+  readonly #learnt = new Map<string, { inside: boolean; until: number }>()
+  readonly #lookUp: LookUp
 
-  constructor(entries: string[]) {
+  constructor(entries: string[], lookUp: LookUp = systemLookUp) {
+    this.#lookUp = lookUp
     for (const entry of ['127.0.0.0/8', '::1/128', ...entries]) this.#add(entry)
   }
 
@@ -158,12 +171,33 @@ class InsecureRegistries {
     this.#names.add(entry.toLowerCase())
   }
 
-  has(host: string): boolean {
-    if (this.#names.has(host.toLowerCase())) return true
-    const { hostname } = new URL(`http://${host}`)
-    const bare = hostname.replace(/^\[|\]$/g, '')
-    if (bare === 'localhost' || this.#names.has(bare)) return true
-    const family = isIP(bare)
-    return family !== 0 && this.#ranges.check(bare, family === 4 ? 'ipv4' : 'ipv6')
+  /** Look up where the name of `host` leads, for {@link has}. One that cannot be looked up leads nowhere. */
+  async learn(host: string): Promise<void> {
+    const name = bareName(host)
+    const known = this.#learnt.get(name)
+    if (isIP(name) !== 0 || this.#isNamed(host) || (known && known.until > Date.now())) return
+    const addresses = await this.#lookUp(name).catch(() => [])
+    const inside = addresses.some(address => this.#isInRange(address))
+    this.#learnt.set(name, { inside, until: Date.now() + NAME_LIFETIME })
   }
+
+  has(host: string): boolean {
+    const name = bareName(host)
+    return this.#isNamed(host) || this.#isInRange(name) || this.#learnt.get(name)?.inside === true
+  }
+
+  #isNamed(host: string): boolean {
+    const name = bareName(host)
+    return name === 'localhost' || this.#names.has(name) || this.#names.has(host.toLowerCase())
+  }
+
+  #isInRange(address: string): boolean {
+    const family = isIP(address)
+    return family !== 0 && this.#ranges.check(address, family === 4 ? 'ipv4' : 'ipv6')
+  }
+}
+
+/** Without port and brackets. */
+function bareName(host: string): string {
+  return new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '')
 }

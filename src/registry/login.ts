@@ -14,7 +14,7 @@ export function hostOfServerAddress(address: string | undefined): string {
 
 /** @throws RegistryError, GantryError with Docker's words where the credentials are not good. */
 export async function login(wire: Wire, auth: RegistryAuth, signal?: AbortSignal): Promise<LoginResult> {
-  const endpoints = wire.endpoints.forPush(hostOfServerAddress(auth.serverAddress))
+  const endpoints = await wire.endpoints.forPush(hostOfServerAddress(auth.serverAddress))
   const options: ConnectionOptions = { scopes: [], auth, signal }
   let last: unknown
   for (const endpoint of endpoints) {

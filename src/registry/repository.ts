@@ -27,8 +27,9 @@ export type RepositoryOptions = Omit<ConnectionOptions, 'scopes'> & {
   actions: 'pull' | 'pull,push' | 'pull,push,delete'
 }
 
-const MAX_TAG_PAGES = 10_000
-const MAX_TAG_PAGE_BYTES = 32 << 20
+/** Of a list, and bytes in each. */
+const MAX_PAGES = 10_000
+const MAX_PAGE_BYTES = 32 << 20
 
 export class Repository {
   readonly name: string
@@ -212,7 +213,7 @@ export class Repository {
   /** Every tag, page by page, in the registry's order. */
   async *tags(): AsyncGenerator<string> {
     let target: string | URL | undefined = `${this.name}/tags/list`
-    for (let page = 0; target !== undefined && page < MAX_TAG_PAGES; page++) {
+    for (let page = 0; target !== undefined && page < MAX_PAGES; page++) {
       const answer: HttpAnswer = await this.connection.call({ method: 'GET', target })
       const body = await readJsonBody(answer)
       const tags = (body as { tags?: unknown } | null)?.tags
@@ -224,25 +225,35 @@ export class Repository {
   /** Manifests that name `subject`: from the referrers API, or from the tag that stands in for it. */
   async referrers(subject: Digest, artifactType?: string): Promise<Descriptor[]> {
     const query = artifactType ? `?${new URLSearchParams({ artifactType })}` : ''
-    const answer = await this.#call('GET', `referrers/${subject}${query}`, {
-      headers: { Accept: mediaTypes.ociIndex },
-      expect: [404],
-    })
-    let index: Index | undefined
-    if (answer.status === 404) {
-      await drain(answer)
-      try {
-        const { bytes } = await this.manifest(subject.replace(':', '-'))
-        index = JSON.parse(bytes.toString('utf8')) as Index
-      } catch (error) {
-        if (error instanceof RegistryError && error.status === 404) return []
-        throw error
+    const all: Descriptor[] = []
+    let target: string | URL | undefined = `${this.name}/referrers/${subject}${query}`
+    for (let page = 0; target !== undefined && page < MAX_PAGES; page++) {
+      const answer: HttpAnswer = await this.connection.call({
+        method: 'GET',
+        target,
+        headers: { Accept: mediaTypes.ociIndex },
+        expect: [404],
+      })
+      if (answer.status === 404) {
+        await drain(answer)
+        all.push(...(await this.#taggedReferrers(subject)))
+        break
       }
-    } else {
-      index = (await readJsonBody(answer)) as Index
+      all.push(...manifestsOf(await readJsonBody(answer)))
+      target = nextPage(answer, this.connection.endpoint.url)
     }
-    const all = Array.isArray(index?.manifests) ? index.manifests : []
     return artifactType ? all.filter(entry => entry.artifactType === artifactType) : all
+  }
+
+  /** The index under the tag that stands in for the referrers API. OCI distribution-spec: "Referrers Tag Schema". */
+  async #taggedReferrers(subject: Digest): Promise<Descriptor[]> {
+    try {
+      const { bytes } = await this.manifest(subject.replace(':', '-'))
+      return manifestsOf(JSON.parse(bytes.toString('utf8')))
+    } catch (error) {
+      if (error instanceof RegistryError && error.status === 404) return []
+      throw error
+    }
   }
 
   #location(answer: HttpAnswer, otherwise?: URL): URL {
@@ -253,6 +264,11 @@ export class Repository {
     }
     return url
   }
+}
+
+function manifestsOf(index: unknown): Descriptor[] {
+  const manifests = (index as Partial<Index> | null)?.manifests
+  return Array.isArray(manifests) ? manifests : []
 }
 
 function contentTypeOf(answer: HttpAnswer): MediaType {
@@ -272,8 +288,8 @@ function nextPage(answer: HttpAnswer, base: URL): URL | undefined {
 }
 
 async function readJsonBody(answer: HttpAnswer): Promise<unknown> {
-  const bytes = await readBody(answer, MAX_TAG_PAGE_BYTES)
-  if (!bytes) throw unacceptable(`the registry's answer is larger than ${MAX_TAG_PAGE_BYTES} bytes`)
+  const bytes = await readBody(answer, MAX_PAGE_BYTES)
+  if (!bytes) throw unacceptable(`the registry's answer is larger than ${MAX_PAGE_BYTES} bytes`)
   try {
     return JSON.parse(bytes.toString('utf8'))
   } catch {

@@ -20,7 +20,7 @@ export async function search(wire: Wire, term: string, options: SearchOptions = 
   const keep = compile(filters)
   const { host, rest } = split(term)
   let last: unknown
-  for (const base of basesOf(wire, host)) {
+  for (const base of await basesOf(wire, host)) {
     const url = new URL(`v1/search?${new URLSearchParams({ q: rest, n: String(limit) })}`, base)
     try {
       const answer = await wire.transport.request({
@@ -57,8 +57,8 @@ function split(term: string): { host: string; rest: string } {
   }
 }
 
-function basesOf(wire: Wire, host: string): URL[] {
-  return host === HUB ? [new URL(INDEX)] : wire.endpoints.forPush(host).map(({ url }) => url)
+async function basesOf(wire: Wire, host: string): Promise<URL[]> {
+  return host === HUB ? [new URL(INDEX)] : (await wire.endpoints.forPush(host)).map(({ url }) => url)
 }
 
 function compile(filters: Record<string, string[]>): (result: SearchResult) => boolean {

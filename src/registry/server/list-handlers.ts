@@ -10,7 +10,7 @@ export async function listTags(registry: Registry, exchange: Exchange, name: str
   if (!fromUpstream && (!repository || repository.isEmpty)) {
     throw fault('NAME_UNKNOWN', 'repository name not known to registry', 404, { name })
   }
-  const page = pageOf(registry, exchange, fromUpstream ?? repository!.tags())
+  const page = pageOf(exchange, fromUpstream ?? repository!.tags(), registry.limits.pageSize)
   exchange.answerJson(200, { name, tags: page.entries }, page.headers)
 }
 
@@ -24,26 +24,28 @@ export function listRepositories(registry: Registry, exchange: Exchange): void {
       return false
     }
   })
-  const page = pageOf(registry, exchange, visible)
+  const page = pageOf(exchange, visible, registry.limits.pageSize)
   exchange.answerJson(200, { repositories: page.entries }, page.headers)
 }
 
-/** `?n=&last=` of a sorted list, and the link to the next page. */
+/** `?n=&last=` of a sorted list, at most `most` entries, and the link to the next page. */
 function pageOf(
-  registry: Registry,
   exchange: Exchange,
   all: readonly string[],
+  most: number,
 ): { entries: readonly string[]; headers: Record<string, string> } {
   const asked = exchange.query.get('n')
   if (asked !== null && !/^\d{1,9}$/.test(asked)) {
     throw fault('PAGINATION_NUMBER_INVALID', 'invalid number of results requested', 400, { n: asked })
   }
-  const limit = Math.min(asked === null ? registry.limits.pageSize : Number(asked), registry.limits.pageSize)
+  const limit = Math.min(asked === null ? most : Number(asked), most)
   const last = exchange.query.get('last')
   const from = last === null ? 0 : firstAfter(all, last)
   const entries = all.slice(from, from + limit)
   const more = from + limit < all.length && limit > 0
-  const next = new URLSearchParams({ last: entries.at(-1) ?? '', n: String(limit) })
+  const next = new URLSearchParams(exchange.query)
+  next.set('last', entries.at(-1) ?? '')
+  next.set('n', String(limit))
   return { entries, headers: more ? { Link: `<${exchange.path}?${next}>; rel="next"` } : {} }
 }
 
@@ -59,6 +61,9 @@ function firstAfter(sorted: readonly string[], last: string): number {
   return low
 }
 
+/** Referrers on one page: with the annotations of each, an answer stays well below what clients take for a manifest. */
+const REFERRERS_PAGE = 500
+
 export async function listReferrers(
   registry: Registry,
   exchange: Exchange,
@@ -67,9 +72,14 @@ export async function listReferrers(
 ): Promise<void> {
   exchange.require(name, 'pull')
   const artifactType = exchange.query.get('artifactType')
-  const known = registry.store.repository(name)?.referrers(digest) ?? []
-  const manifests = known
-    .filter(entry => artifactType === null || entry.artifactType === artifactType)
+  const known = new Map(
+    (registry.store.repository(name)?.referrers(digest) ?? [])
+      .filter(entry => artifactType === null || entry.artifactType === artifactType)
+      .map(entry => [entry.digest as string, entry]),
+  )
+  const page = pageOf(exchange, [...known.keys()].sort(), REFERRERS_PAGE)
+  const manifests = page.entries
+    .map(each => known.get(each)!)
     .map((entry): Descriptor => {
       const { mediaType, size } = entry
       const { annotations } = JSON.parse(registry.store.document(entry.digest).toString('utf8')) as Manifest
@@ -83,6 +93,7 @@ export async function listReferrers(
     })
   const index: Index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }
   exchange.answerJson(200, index, {
+    ...page.headers,
     'Content-Type': mediaTypes.ociIndex,
     ...(artifactType !== null && { 'OCI-Filters-Applied': 'artifactType' }),
   })

@@ -346,6 +346,19 @@ test('any artifact, and what refers to it', async t => {
     one.index.manifests.map(entry => [entry.artifactType, entry.annotations]),
     [['application/sbom', { who: 'application/sbom' }]],
   )
+  const first = await api.call('GET', `/v2/app/referrers/${image.digest}?n=1`)
+  const link = /<([^>]+)>; rel="next"/.exec(first.header('link')!)![1]!
+  const second = await api.call('GET', link)
+  assert.equal(second.header('link'), null)
+  const listed = [first, second].flatMap(({ body }) => (JSON.parse(body.toString()) as Index).manifests)
+  assert.deepEqual(listed.map(({ artifactType }) => artifactType).sort(), [
+    'application/sbom',
+    'application/signature',
+  ])
+  assert.match(
+    (await api.call('GET', `/v2/app/referrers/${image.digest}?n=0&artifactType=x`)).body.toString(),
+    /"manifests":\[\]/,
+  )
   assert.deepEqual((await api.call('GET', `/v2/nothing/referrers/${image.digest}`)).status, 200)
   await api.call('DELETE', `/v2/app/manifests/${digestOf(artifact('application/sbom'))}`)
   assert.equal((await list()).index.manifests.length, 1)
