@@ -115,6 +115,7 @@ async function solve(
     exporters,
     cacheImports: caches(request.Cache?.Imports),
     cacheExports: caches(request.Cache?.Exports),
+    entitlements: request.Entitlements,
     folders: context.folders,
     signal: call.signal,
   }

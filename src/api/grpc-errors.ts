@@ -14,7 +14,7 @@ const CODES: Record<ReturnType<typeof kindOf>, Code> = {
   conflict: Code.AlreadyExists,
   tooLarge: Code.ResourceExhausted,
   notImplemented: Code.Unimplemented,
-  unavailable: Code.Unavailable,
+  unavailable: Code.Unknown, // the client writes other codes before the sentence
   internal: Code.Unknown,
 }
 

@@ -191,18 +191,22 @@ async function solveDockerfile({ builder }: GrpcContext, gateway: Gateway, attrs
 }
 
 /** What `docker build --check` shows. */
-function lintResult({ warnings, source }: BuildResult): Record<string, Uint8Array> {
+function lintResult({ warnings, source, fault }: BuildResult): Record<string, Uint8Array> {
+  const location = (range: { start: number; end: number }) => ({
+    sourceIndex: 0,
+    ranges: [{ start: { line: range.start, character: 0 }, end: { line: range.end, character: 0 } }],
+  })
   const json = {
     warnings: warnings.map(({ rule, description, url, detail, range }) => ({
       ruleName: rule,
       description,
       url,
       detail,
-      location: {
-        sourceIndex: 0,
-        ranges: [{ start: { line: range.start, character: 0 }, end: { line: range.end, character: 0 } }],
-      },
+      location: location(range),
     })),
+    ...(fault && {
+      buildError: { message: fault.message, ...(fault.range && { location: location(fault.range) }) },
+    }),
     sources: source
       ? [
           {
@@ -219,7 +223,7 @@ function lintResult({ warnings, source }: BuildResult): Record<string, Uint8Arra
   return {
     'result.json': Buffer.from(JSON.stringify(json)),
     'result.txt': Buffer.from(text.join('')),
-    'result.statuscode': Buffer.from(warnings.length > 0 ? '1' : '0'),
+    'result.statuscode': Buffer.from(warnings.length > 0 || fault ? '1' : '0'),
     version: Buffer.from('1.0.0'),
   }
 }

@@ -20,6 +20,7 @@ export interface SolveWords {
   exporters: { type: string; attrs: Record<string, string> }[]
   cacheImports: CacheOption[]
   cacheExports: CacheOption[]
+  entitlements: string[]
   folders: LocalFolders
   signal: AbortSignal
 }
@@ -38,6 +39,7 @@ export function solveRequest(words: SolveWords): BuildRequest {
     outputs: words.exporters.map((exporter, index) => outputOf(words, exporter, index)),
     cacheFrom: words.cacheImports,
     cacheTo: words.cacheExports,
+    entitlements: words.entitlements,
     ...optionsOf(attrs),
   }
   if (session) {

@@ -62,10 +62,12 @@ export class Session {
   async ssh(id: string): Promise<{ path: string; release(): void } | undefined> {
     const method = '/moby.sshforward.v1.SSH/CheckAgent'
     if (!this.offers(method)) return undefined
-    const known = await absent(() =>
-      this.rpc.unary(method, CheckAgentRequestSchema, CheckAgentResponseSchema, { ID: id }),
-    )
-    if (!known) return undefined
+    try {
+      await this.rpc.unary(method, CheckAgentRequestSchema, CheckAgentResponseSchema, { ID: id })
+    } catch (error) {
+      if (error instanceof RpcError) return undefined // the client says so in many ways
+      throw error
+    }
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'gantry-ssh-'))
     const place = path.join(folder, 'agent.sock')
     const server = net.createServer(socket => this.#forward(id, socket))

@@ -13,15 +13,15 @@ import { type Logger, silent } from '../logger.ts'
 import type { RegistryService } from '../registry/types.ts'
 import { Caches } from './cache/caches.ts'
 import { CacheImportError } from './cache/imported.ts'
+import { Checks, faultyResult } from './checks.ts'
 import { Contexts } from './contexts.ts'
 import { type Definition, loadDefinition } from './definition.ts'
-import { checkDockerfile, warningsAreErrors } from './dockerfile/checks.ts'
 import { DockerfileError } from './dockerfile/errors.ts'
 import type { ExportContext } from './export/image.ts'
 import { writeOutputs } from './export/outputs.ts'
 import { BuildHistory } from './history.ts'
 import { setBuilding } from './interrupted.ts'
-import { type Converted, convert } from './plan/convert.ts'
+import { type Converted, type ConvertOptions, convert } from './plan/convert.ts'
 import { flatten, type Vertex } from './plan/ops.ts'
 import { formatPlatform, hostPlatform } from './plan/platform.ts'
 import type { BuildRequest, BuildResult } from './request.ts'
@@ -215,6 +215,8 @@ export interface BuildParts {
   scratch: string
 }
 
+type Resolve = ConvertOptions['resolveImage']
+
 /** One build, from its request to its result. */
 class Build {
   readonly #parts: BuildParts
@@ -272,27 +274,24 @@ class Build {
         fromClient: (name, only) => this.#fromClient(name, only),
         scratch: this.#parts.scratch,
       })
-      const warnings = checkDockerfile(definition.dockerfile, {
-        args: this.#request.buildArgs ?? {},
-        target: this.#request.target,
-      })
+      const checks = new Checks(definition, this.#request)
       if (this.#request.check) {
-        const source = { filename: definition.filename, text: definition.dockerfile.text }
-        return { id: this.#id, images: [], warnings, metadata: {}, source }
-      }
-      this.#tellWarnings(definition, warnings)
-      if (warnings.length > 0 && warningsAreErrors(definition.dockerfile)) {
-        const rules = [...new Set(warnings.map(({ rule }) => rule))]
-        throw invalid(`lint violation found for rules: ${rules.join(', ')}`)
+        const resolve: Resolve = (ref, wanted) => this.#parts.images.known(ref, wanted)
+        await checks.attempt(() => this.#convert(checks, resolve))
+        return checks.result(this.#id)
       }
       const imported = await caches.import()
-      const converted = await this.#convert(definition)
+      const converted = await this.#convert(checks, (ref, wanted) => this.#resolve(ref, wanted))
+      const warnings = checks.warnings
+      this.#tellWarnings(definition, warnings)
+      checks.throwIfErrors()
       const result = await this.#withCache(imported && { ...session, imported }, solving, one =>
         this.#solve(converted, one, caches),
       )
       return { id: this.#id, warnings, ...result }
     } catch (error) {
       if (definition) attachSource(error, definition)
+      if (this.#request.check) return faultyResult(this.#id, error)
       throw error
     } finally {
       solving.release()
@@ -369,10 +368,10 @@ class Build {
     return local({ name, exclude: [], only, signal: this.#signal, onProgress() {} })
   }
 
-  async #convert(definition: Definition): Promise<Converted[]> {
+  async #convert(checks: Checks, resolveImage: Resolve): Promise<Converted[]> {
     const request = this.#request
     const platforms = request.platforms?.length ? request.platforms : [hostPlatform]
-    const { dockerfile, context, contexts } = definition
+    const { dockerfile, context, contexts } = checks.definition
     return Promise.all(
       platforms.map(platform =>
         convert({
@@ -393,7 +392,9 @@ class Build {
           ...(request.cgroupParent && { cgroupParent: request.cgroupParent }),
           ...(request.hostname && { hostname: request.hostname }),
           ...(request.limits && { limits: request.limits }),
-          resolveImage: (ref, wanted) => this.#resolve(ref, wanted),
+          ...(request.entitlements && { entitlements: new Set(request.entitlements) }),
+          onUndefined: checks.onUndefined,
+          resolveImage,
         }),
       ),
     )

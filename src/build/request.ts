@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import type { Ulimit } from '../engine/types.ts'
 import type { Digest, Image, ImageConfig, Platform } from '../image/types.ts'
 import type { RegistryAuth } from '../registry/types.ts'
+import type { LineRange } from './dockerfile/errors.ts'
 import type { ExecLimits } from './plan/ops.ts'
 import type { OnProgress } from './solve/progress.ts'
 import type { BuildSession, ClientBlobs, LocalFolder, LocalRequest } from './solve/session.ts'
@@ -74,6 +75,8 @@ export interface BuildRequest {
   cgroupParent?: string
   hostname?: string
   limits?: ExecLimits
+  /** `network.host` and `security.insecure`, as far as the user allows them to the build's steps; absent is both. */
+  entitlements?: string[]
   outputs?: Output[]
   cacheFrom?: CacheOption[]
   cacheTo?: CacheOption[]
@@ -110,6 +113,8 @@ export interface BuildResult {
   warnings: BuildWarning[]
   /** What the warnings are about; only for `--check`. */
   source?: { filename: string; text: string }
+  /** Why the Dockerfile could not be built at all; only for `--check`. */
+  fault?: { message: string; range?: LineRange }
   /** As `--metadata-file` has them. */
   metadata: Record<string, string>
 }

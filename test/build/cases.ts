@@ -29,7 +29,7 @@ export function readCases(): BuildCase[] {
   return cases
 }
 
-function parseCases(text: string): BuildCase[] {
+export function parseCases(text: string): BuildCase[] {
   return text
     .split(/^=== /m)
     .slice(1)

@@ -78,6 +78,24 @@ describe('builds and registries', { skip: cannotRunDaemon() }, () => {
     assert.equal(await daemon.ok('inspect', '--format', '{{.Config.Labels.made}}', name), 'yes')
   })
 
+  test('for several platforms an index is pushed, and the own platform is kept', async () => {
+    const name = `${REGISTRY}/several:1`
+    const several = 'FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY Dockerfile /\n'
+    const args = ['--platform', 'linux/amd64,linux/arm64', '-t', name]
+    const pushed = await build(several, [...args, '--push'])
+    assert.equal(pushed.code, 0, pushed.stderr)
+    for (const arch of ['arm64', 'amd64']) {
+      const pulled = await as('pull', '--platform', `linux/${arch}`, name)
+      assert.equal(pulled.code, 0, pulled.stderr)
+      assert.equal(await daemon.ok('inspect', '--format', '{{.Config.Labels.arch}}', name), arch)
+    }
+    await daemon.ok('rmi', '-f', name)
+    const kept = await build(several, args)
+    assert.equal(kept.code, 0, kept.stderr)
+    const own = process.arch === 'x64' ? 'amd64' : process.arch
+    assert.equal(await daemon.ok('inspect', '--format', '{{.Config.Labels.arch}}', name), own)
+  })
+
   test('check=error=true makes warnings errors', async () => {
     const { code, stderr } = await build('# check=error=true\nFROM busybox AS Big\n', [])
     assert.notEqual(code, 0)

@@ -1,17 +1,26 @@
 /** The published build checks: what is allowed and still probably not meant. https://docs.docker.com/reference/build-checks/ */
+import * as path from 'node:path'
+import { parseReference } from '../../image/reference.ts'
 import type { BuildWarning } from '../request.ts'
 import type { LineRange } from './errors.ts'
+import { expandWord, type Lookup } from './expand.ts'
+import { hasWildcard, IgnoreMatcher } from './ignore.ts'
 import type { CommandInstruction, Instruction, Stage } from './instructions.ts'
 import type { Dockerfile } from './parse.ts'
+import { nearest } from './suggest.ts'
 
 export interface CheckOptions {
   args: Record<string, string>
   target?: string | undefined
+  /** Patterns of `.dockerignore`. */
+  exclude?: readonly string[]
 }
 
 interface Rule {
   description: string
   path: string
+  /** Only looked at where the `check` directive asks for it. */
+  experimental?: true
 }
 
 const BASE = 'https://docs.docker.com/go/dockerfile/rule/'
@@ -88,6 +97,17 @@ const RULES = {
       'IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in a future release',
     path: 'expose-invalid-format/',
   },
+  CopyIgnoredFile: {
+    description: 'Attempting to Copy file that is excluded by .dockerignore',
+    path: 'copy-ignored-file/',
+    experimental: true,
+  },
+  InvalidDefinitionDescription: {
+    description:
+      'Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. If this is not intended to be a description comment, add an empty line or comment between the instruction and the comment.',
+    path: 'invalid-definition-description/',
+    experimental: true,
+  },
 } as const satisfies Record<string, Rule>
 
 type RuleName = keyof typeof RULES
@@ -96,33 +116,65 @@ type Report = (rule: RuleName, detail: string, range: LineRange) => void
 /** Warnings in the order of the file, without the rules that a `check=skip=…` directive leaves out. */
 export function checkDockerfile(file: Dockerfile, options: CheckOptions): BuildWarning[] {
   const warnings: BuildWarning[] = []
-  const skipped = skippedRules(file)
   const report: Report = (rule, detail, range) => {
-    if (skipped.has(rule) || skipped.has('all')) return
-    const { description, path } = RULES[rule]
-    warnings.push({ rule, description, url: BASE + path, detail, range })
+    if (isChecked(rule, file, options.args)) warnings.push(warning(rule, detail, range))
   }
   for (const range of file.emptyContinuations) {
     report('NoEmptyContinuation', 'Empty continuation line', { start: range.end, end: range.end })
   }
   checkCasing(file, report)
   checkStageNames(file, report)
+  const isAbsolute = new Set<string>()
   for (const stage of file.stages) {
-    checkFrom(file, stage, options, report)
-    checkStage(stage, report)
+    checkFrom(file, stage, report)
+    checkStage(stage, report, isAbsolute)
   }
+  checkDescriptions(file, report)
+  checkIgnored(file, options.exclude ?? [], report)
   return warnings.sort((a, b) => a.range.start - b.range.start)
 }
 
-/** `# check=skip=A,B;error=true` */
-function skippedRules(file: Dockerfile): Set<string> {
-  const skip = /(?:^|;)\s*skip=([^;]*)/.exec(file.directives.check?.value ?? '')?.[1] ?? ''
-  return new Set(skip.split(',').map(name => name.trim()))
+/** A variable that nothing declares, as the plan found it; `known` are those that there are. `undefined` where nobody asks for it. */
+export function undefinedVariable(
+  file: Dockerfile,
+  args: Record<string, string>,
+  name: string,
+  known: readonly string[],
+  range: LineRange,
+): BuildWarning | undefined {
+  if (!isChecked('UndefinedVar', file, args)) return undefined
+  const near = nearest(name, known, true)
+  const hint = near === undefined ? '' : ` (did you mean $${near}?)`
+  return warning('UndefinedVar', `Usage of undefined variable '$${name}'${hint}`, range)
+}
+
+function warning(rule: RuleName, detail: string, range: LineRange): BuildWarning {
+  const { description, path: page } = RULES[rule]
+  return { rule, description, url: BASE + page, detail, range }
+}
+
+/** `# check=skip=A,B;experimental=C;error=true`, or the same in a build argument, which then counts alone. */
+function directive(file: Dockerfile, args: Record<string, string>, key: string): string[] {
+  const text = args['BUILDKIT_DOCKERFILE_CHECK'] ?? file.directives.check?.value ?? ''
+  const value = text
+    .split(';')
+    .map(part => part.trim())
+    .find(part => part.startsWith(`${key}=`))
+  return (value ?? '')
+    .slice(key.length + 1)
+    .split(',')
+    .map(word => word.trim())
+}
+
+function isChecked(rule: RuleName, file: Dockerfile, args: Record<string, string>): boolean {
+  const names = (key: string) => directive(file, args, key)
+  const has = (key: string) => names(key).some(name => name === rule || name === 'all')
+  return !has('skip') && (!('experimental' in RULES[rule]) || has('experimental'))
 }
 
 /** Whether a `check=error=true` directive makes warnings fail the build. */
-export function warningsAreErrors(file: Dockerfile): boolean {
-  return /(?:^|;)\s*error=true/.test(file.directives.check?.value ?? '')
+export function warningsAreErrors(file: Dockerfile, args: Record<string, string>): boolean {
+  return directive(file, args, 'error').includes('true')
 }
 
 function checkCasing(file: Dockerfile, report: Report): void {
@@ -132,8 +184,8 @@ function checkCasing(file: Dockerfile, report: Report): void {
   ]
   const isUpper = (text: string) => text === text.toUpperCase()
   const isLower = (text: string) => text === text.toLowerCase()
-  const upper = all.filter(one => isUpper(one.written)).length
-  const wanted = upper * 2 >= all.length ? 'uppercase' : 'lowercase'
+  const count = (fits: (text: string) => boolean) => all.filter(one => fits(one.written)).length
+  const wanted = count(isLower) > count(isUpper) ? 'lowercase' : 'uppercase'
   for (const { written, range } of all) {
     if (wanted === 'uppercase' ? isUpper(written) : isLower(written)) continue
     report(
@@ -153,11 +205,7 @@ function checkStageNames(file: Dockerfile, report: Report): void {
       report('StageNameCasing', `Stage name '${stageNameWritten}' should be lowercase`, range)
     }
     if (seen.has(stageName)) {
-      report(
-        'DuplicateStageName',
-        `Duplicate stage name "${stageNameWritten}", stage names should be unique`,
-        range,
-      )
+      report('DuplicateStageName', `Duplicate stage name "${stageName}", stage names should be unique`, range)
     }
     seen.add(stageName)
     if (stageName === 'scratch' || stageName === 'context') {
@@ -168,14 +216,14 @@ function checkStageNames(file: Dockerfile, report: Report): void {
       )
     }
     const as = /\s(as)\s+\S+\s*$/i.exec(from.original)?.[1]
-    const fromIsUpper = from.written === from.written.toUpperCase()
-    if (as && (as === as.toUpperCase()) !== fromIsUpper) {
+    const isUpper = from.written === from.written.toUpperCase()
+    if (as && as !== (isUpper ? as.toUpperCase() : as.toLowerCase())) {
       report('FromAsCasing', `'${as}' and '${from.written}' keywords' casing do not match`, range)
     }
   }
 }
 
-function checkFrom(file: Dockerfile, { from }: Stage, options: CheckOptions, report: Report): void {
+function checkFrom(file: Dockerfile, { from }: Stage, report: Report): void {
   const { platform, base, range } = from
   if (platform !== undefined && /^\$(TARGETPLATFORM|\{TARGETPLATFORM\})$/.test(platform)) {
     report(
@@ -194,26 +242,65 @@ function checkFrom(file: Dockerfile, { from }: Stage, options: CheckOptions, rep
       range,
     )
   }
-  const declared = new Set([...file.metaArgs.flatMap(one => one.args.map(arg => arg.key)), ...PREDEFINED])
-  for (const name of variablesIn(`${base} ${platform ?? ''}`)) {
-    if (!declared.has(name)) {
-      report('UndefinedArgInFrom', `FROM argument '${name}' is not declared`, range)
-    }
-  }
   const defaults = new Map(file.metaArgs.flatMap(one => one.args.map(arg => [arg.key, arg.value])))
-  const empty = variablesIn(base).filter(
-    name => declared.has(name) && defaults.has(name) && !defaults.get(name),
-  )
-  if (
-    empty.length > 0 &&
-    !base.includes(':-') &&
-    !Object.keys(options.args).some(name => empty.includes(name))
-  ) {
+  if (base.includes('$') && !isName(base, name => defaults.get(name), file.escapeChar)) {
     report(
       'InvalidDefaultArgInFrom',
       `Default value for ARG ${base} results in empty or invalid base image name`,
       range,
     )
+  }
+  const declared = new Set([...file.metaArgs.flatMap(one => one.args.map(arg => arg.key)), ...PREDEFINED])
+  for (const name of variablesIn(`${base} ${platform ?? ''}`)) {
+    if (!declared.has(name)) {
+      const found = nearest(name, [...declared], true)
+      const hint = found === undefined ? '' : ` (did you mean ${found}?)`
+      report('UndefinedArgInFrom', `FROM argument '${name}' is not declared${hint}`, range)
+    }
+  }
+}
+
+/** Whether the defaults of the arguments alone make a name of it. */
+function isName(base: string, lookup: Lookup, escapeChar: string): boolean {
+  try {
+    parseReference(expandWord(base, lookup, { escapeChar }))
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A comment straight above something that others use is about it, and begins with its name. */
+function checkDescriptions(file: Dockerfile, report: Report): void {
+  const told = (what: string, name: string, { comments, range }: Instruction) => {
+    if (comments.length === 0 || comments.some(text => text.startsWith(`${name} `))) return
+    report(
+      'InvalidDefinitionDescription',
+      `Comment for ${what} should follow the format: \`# ${name} <description>\``,
+      range,
+    )
+  }
+  for (const one of file.metaArgs) for (const { key } of one.args) told('ARG', key, one)
+  for (const { from, instructions } of file.stages) {
+    if (from.stageName !== undefined) told('FROM', from.stageName, from)
+    for (const one of instructions) {
+      if (one.name === 'ARG') for (const { key } of one.args) told('ARG', key, one)
+    }
+  }
+}
+
+function checkIgnored(file: Dockerfile, exclude: readonly string[], report: Report): void {
+  if (exclude.length === 0) return
+  const matcher = new IgnoreMatcher(exclude)
+  for (const one of file.stages.flatMap(stage => stage.instructions)) {
+    if ((one.name !== 'COPY' && one.name !== 'ADD') || one.from !== undefined) continue
+    for (const source of one.sources) {
+      const place = path.posix.join('/', source).slice(1).replace(/\/$/, '')
+      if (place === '' || hasWildcard(source) || /[$:]/.test(source) || !matcher.ignores(place)) continue
+      const verb = one.name === 'COPY' ? 'Copy' : 'Add'
+      const detail = `Attempting to ${verb} file ${JSON.stringify(source)} that is excluded by .dockerignore`
+      report('CopyIgnoredFile', detail, one.range)
+    }
   }
 }
 
@@ -234,11 +321,11 @@ function variablesIn(text: string): string[] {
 const SECRET = /(^|_)(apikey|auth|credential|credentials|key|password|pword|passwd|secret|token)(_|$)/i
 const PUBLIC = /(^|_)public(_|$)/i
 
-function checkStage(stage: Stage, report: Report): void {
+/** @param settled names of the stages whose working directory is absolute */
+function checkStage(stage: Stage, report: Report, settled: Set<string>): void {
   const last = new Map<string, Instruction>()
-  let absolute = false
-  const defined = new Set(['PATH', ...PREDEFINED, ...PROXIES])
-  const isOwnBase = stage.from.base === 'scratch'
+  let absolute = settled.has(stage.from.base.toLowerCase())
+  let hasShell = false
   for (const one of stage.instructions) {
     switch (one.name) {
       case 'MAINTAINER':
@@ -270,11 +357,14 @@ function checkStage(stage: Stage, report: Report): void {
         for (const { key } of one.args) checkSecret('ARG', key, one.range, report)
         break
       case 'EXPOSE':
-        for (const value of one.values) checkPort(value, one.range, report)
+        for (const value of [...one.values].sort()) checkPort(value, one.range, report)
+        break
+      case 'SHELL':
+        hasShell = true
         break
       case 'CMD':
       case 'ENTRYPOINT':
-        checkCommand(stage, one, report)
+        if (!hasShell) checkCommand(one, report)
         break
       default:
     }
@@ -289,27 +379,8 @@ function checkStage(stage: Stage, report: Report): void {
       }
       last.set(one.name, one)
     }
-    checkVariables(one, defined, isOwnBase, report)
   }
-}
-
-const PROXIES = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_PROXY'].flatMap(name => [
-  name,
-  name.toLowerCase(),
-])
-
-/** Only a stage from `scratch` has all its variables in the file: an image may bring others. */
-function checkVariables(one: Instruction, defined: Set<string>, certain: boolean, report: Report): void {
-  if (
-    ['ENV', 'LABEL', 'ADD', 'COPY', 'WORKDIR', 'USER', 'EXPOSE', 'VOLUME', 'STOPSIGNAL'].includes(one.name)
-  ) {
-    for (const name of variablesIn(one.original)) {
-      if (certain && !defined.has(name))
-        report('UndefinedVar', `Usage of undefined variable '$${name}'`, one.range)
-    }
-  }
-  if (one.name === 'ENV') for (const { key } of one.pairs) defined.add(key)
-  if (one.name === 'ARG') for (const { key } of one.args) defined.add(key)
+  if (absolute && stage.from.stageName !== undefined) settled.add(stage.from.stageName)
 }
 
 function checkSecret(instruction: string, key: string, range: LineRange, report: Report): void {
@@ -333,9 +404,8 @@ function checkPort(value: string, range: LineRange, report: Report): void {
   }
 }
 
-function checkCommand(stage: Stage, one: CommandInstruction, report: Report): void {
-  const hasShell = stage.instructions.some(other => other.name === 'SHELL')
-  if (!one.command.shell || hasShell || one.command.words.length === 0) return
-  const detail = `JSON arguments recommended for ${one.name} to prevent unintended behavior related to OS signals`
+function checkCommand(one: CommandInstruction, report: Report): void {
+  if (!one.command.shell || one.command.words.length === 0) return
+  const detail = `JSON arguments recommended for ${one.written} to prevent unintended behavior related to OS signals`
   report('JSONArgsRecommended', detail, one.range)
 }

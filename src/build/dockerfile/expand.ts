@@ -210,7 +210,7 @@ class Expansion {
     const greedy = isPattern && this.#peek() === operator
     if (greedy) this.#next()
     const { word } = this.#until('}', isPattern)
-    const found = operator === '-' || operator === '?' ? this.#lookup(name) : this.#value(name)
+    const found = this.#value(name)
     const value = colon && found === '' ? undefined : found
     if (value === undefined && this.#options.keepUnset)
       return `\${${name}${written}${greedy ? operator : ''}${word}}`

@@ -24,6 +24,7 @@ export function parseIgnore(text: string): string[] {
     }
     patterns.push(negated ? `!${pattern}` : pattern)
   }
+  new IgnoreMatcher(patterns) // says what is wrong with them
   return patterns
 }
 

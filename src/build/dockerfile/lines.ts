@@ -48,13 +48,11 @@ export function splitInstructions(source: string): SourceFile {
     const start = index + 1
     const line = chomp(lines[index++]!).trimStart()
     if (line.startsWith('#')) {
-      comments.push(line.slice(1).trim())
+      if (!Object.values(directives).some(directive => directive.line === start))
+        comments.push(line.slice(1).trim())
       continue
     }
-    if (line.trim() === '') {
-      comments = []
-      continue
-    }
+    if (line.trim() === '') continue
     let [joined, more] = withoutContinuation(line, escapeChar)
     let blank = false
     while (more && index < lines.length) {

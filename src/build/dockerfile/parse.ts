@@ -53,6 +53,9 @@ export function parseInstruction(raw: RawInstruction, escapeChar = '\\'): Instru
     const flags = readFlags(raw.flags, form.flags ?? {})
     return { ...placed, ...form.read({ raw, flags, escapeChar, keyword }) } as Instruction
   } catch (error) {
+    if (error instanceof DockerfileError && !error.range) {
+      throw new DockerfileError(error.message, range, { cause: error })
+    }
     if (error instanceof DockerfileError || !(error instanceof GantryError)) throw error
     throw parseError(range, messageOf(error))
   }
@@ -99,7 +102,7 @@ const FORMS: Record<(typeof KEYWORDS)[number], Form> = {
   ENV: { read: readPairs },
   LABEL: { read: readPairs },
   CMD: { read: ({ raw }) => ({ name: 'CMD', command: commandForm(raw.rest) }) },
-  ENTRYPOINT: { read: ({ raw }) => ({ name: 'ENTRYPOINT', command: commandForm(raw.rest) }) },
+  ENTRYPOINT: { read: ({ raw }) => ({ name: 'ENTRYPOINT', command: lineForm(raw.rest) }) },
   EXPOSE: {
     read: given => ({ name: 'EXPOSE', values: atLeastOne(given, spaced(given.raw.rest)) }),
   },
@@ -167,10 +170,16 @@ function readFrom({
 function readCopy(given: Given): object {
   const { raw, flags, escapeChar, keyword } = given
   const words = jsonList(raw.rest) ?? spaced(raw.rest)
-  if (words.length === 0) throw invalid(`${keyword} requires at least one argument`)
-  if (words.length === 1) {
+  if (words.length < 2) {
     throw invalid(
       `${keyword} requires at least two arguments, but only one was provided. Destination could not be determined`,
+    )
+  }
+  const from = flags.string('from')
+  if (from?.includes('$')) {
+    throw new DockerfileError(
+      'variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround',
+      raw.range,
     )
   }
   const destination = words.at(-1)!
@@ -193,7 +202,7 @@ function readCopy(given: Given): object {
     sources,
     heredocs,
     destination,
-    from: flags.string('from'),
+    from,
     chown: flags.string('chown'),
     chmod: flags.string('chmod'),
     link: flags.boolean('link') ?? false,
@@ -205,14 +214,18 @@ function readCopy(given: Given): object {
   }
 }
 
+const NETWORKS = new Set(['default', 'none', 'host'])
+
 function readRun(given: Given): object {
   const { raw, flags } = given
+  const network = flags.string('network') ?? 'default'
+  if (!NETWORKS.has(network)) throw invalid(`invalid network mode ${JSON.stringify(network)}`)
   return {
     name: 'RUN',
-    command: raw.rest === '' ? { words: [''], shell: true } : commandForm(raw.rest),
+    command: lineForm(raw.rest),
     heredocs: raw.heredocs,
     mounts: flags.strings('mount'),
-    network: flags.string('network') ?? 'default',
+    network,
     security: flags.string('security') ?? 'sandbox',
     devices: flags.strings('device'),
   }
@@ -272,20 +285,28 @@ function atLeastOne<T>({ keyword }: Given, values: T[]): T[] {
   return values
 }
 
+/** Nothing is an empty line here. */
+const lineForm = (rest: string): CommandForm =>
+  rest === '' ? { words: [''], shell: true } : commandForm(rest)
+
 function commandForm(rest: string): CommandForm {
   const words = jsonList(rest)
   if (words) return { words, shell: false }
   return { words: rest === '' ? [] : [rest], shell: true }
 }
 
-/** The strings of a JSON list. Whatever else is there is not one: Docker then takes the text as a plain line. */
+/** The strings of a JSON list. What is no JSON is no list: Docker then takes the text as a plain line. */
 export function jsonList(text: string): string[] | undefined {
   if (!text.startsWith('[')) return undefined
+  let value: unknown
   try {
-    const value: unknown = JSON.parse(text)
-    if (!Array.isArray(value) || value.some(item => typeof item !== 'string')) return undefined
-    return value as string[]
+    value = JSON.parse(text)
   } catch {
     return undefined
   }
+  if (!Array.isArray(value)) return undefined
+  if (value.some(item => typeof item !== 'string')) {
+    throw new DockerfileError('when using JSON array syntax, arrays must be comprised of strings only')
+  }
+  return value as string[]
 }

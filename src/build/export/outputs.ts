@@ -1,18 +1,19 @@
 /** Writes what a build came to where it was asked for. */
 import * as fs from 'node:fs'
 import { pipeline } from 'node:stream/promises'
-import { invalid, notImplemented } from '../../errors.ts'
+import { invalid } from '../../errors.ts'
 import { digestOf } from '../../image/digest.ts'
 import { familiar, parseReference, type Reference, withDefaultTag } from '../../image/reference.ts'
-import { type Digest, type Image, type Index, mediaTypes } from '../../image/types.ts'
+import type { Digest, Image } from '../../image/types.ts'
 import type { BuildParts } from '../builder.ts'
 import type { Converted } from '../plan/convert.ts'
-import { formatPlatform } from '../plan/platform.ts'
+import { formatPlatform, hostPlatform } from '../plan/platform.ts'
 import type { BuildRequest, BuildResult, Output } from '../request.ts'
 import type { Root } from '../solve/root.ts'
 import type { Steps, StepWatch } from '../steps.ts'
 import { writeArchive } from './archive.ts'
 import { exportImage } from './image.ts'
+import { imageIndex, pushPlatforms } from './platforms.ts'
 
 export interface OutputContext extends BuildParts {
   request: BuildRequest
@@ -89,7 +90,8 @@ async function writeImages(
   watch: StepWatch,
 ): Promise<void> {
   const references = output.names.map(name => withDefaultTag(parseReference(name)))
-  const index = images.length > 1 ? indexOf(context, images) : undefined
+  const platforms = context.solved.map(({ converted }) => converted.platform)
+  const index = images.length > 1 ? imageIndex(images, platforms) : undefined
   result.digest = index ? digestOf(index) : images[0]!.digest
   result.metadata['containerimage.digest'] = result.digest
   result.metadata['containerimage.config.digest'] = images[0]!.manifest.config.digest
@@ -120,10 +122,19 @@ async function storeImages(
   watch: StepWatch,
 ): Promise<void> {
   if (output.store === false && !output.push) return
-  if (images.length > 1) {
-    throw notImplemented('an image of several platforms can not be kept in the store: use --output type=oci')
+  if (images.length > 1 && output.push) {
+    for (const reference of references) {
+      const auth = await context.request.auth?.(reference.domain)
+      await watch.part(`pushing ${canonicalText(reference)}`, async () => {
+        result.digest = await pushPlatforms(context, images, reference, auth)
+        result.metadata['containerimage.digest'] = result.digest
+      })
+    }
+    return
   }
+  const kept = await keptImage(context, images, watch)
   for (const [position, image] of images.entries()) {
+    if (image !== kept) continue
     const id = image.manifest.config.digest
     await watch.part(`writing image ${id}`, () =>
       context.options.images.put(image, { references, signal: context.signal }),
@@ -146,21 +157,22 @@ async function storeImages(
   }
 }
 
-const canonicalText = ({ domain, path, tag = 'latest' }: Reference): string => `${domain}/${path}:${tag}`
-
-function indexOf(context: OutputContext, images: Image[]): Buffer {
-  const index: Index = {
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociIndex,
-    manifests: images.map((image, position) => ({
-      mediaType: image.mediaType,
-      digest: image.digest,
-      size: image.manifestBytes.length,
-      platform: context.solved[position]!.converted.platform,
-    })),
-  }
-  return Buffer.from(JSON.stringify(index))
+/** The store has one image a name: of several platforms the host's own, where it is among them. */
+async function keptImage(context: OutputContext, images: Image[], watch: StepWatch): Promise<Image> {
+  const [first] = images
+  if (images.length === 1) return first!
+  const own = context.solved.findIndex(
+    ({ converted }) => formatPlatform(converted.platform) === formatPlatform(hostPlatform),
+  )
+  const platform = formatPlatform(context.solved[Math.max(own, 0)]!.converted.platform)
+  await watch.part(
+    `keeping ${platform} only: --push and --output type=oci take all platforms`,
+    async () => {},
+  )
+  return images[own] ?? first!
 }
+
+const canonicalText = ({ domain, path, tag = 'latest' }: Reference): string => `${domain}/${path}:${tag}`
 
 /** The files of each root into a folder; several platforms get a folder each. */
 async function writeLocal(context: OutputContext, output: Extract<Output, { type: 'local' }>): Promise<void> {

@@ -1,6 +1,7 @@
 /** `COPY` and `ADD`. */
 import * as path from 'node:path'
 import { invalid } from '../../errors.ts'
+import { parseDigest } from '../../image/digest.ts'
 import type { Digest } from '../../image/types.ts'
 import { heredocText } from '../dockerfile/heredoc.ts'
 import { hasWildcard } from '../dockerfile/ignore.ts'
@@ -11,6 +12,7 @@ import { type FileAction, type FileOp, type Input, type Vertex, vertex } from '.
 import type { StageBuilder } from './stage-builder.ts'
 
 export async function applyCopy(stage: StageBuilder, one: CopyInstruction): Promise<void> {
+  const chown = one.chown === undefined ? undefined : stage.expand(one.chown)
   const sources = one.sources.map(source => stage.expand(source))
   const destination = destinationOf(stage, one)
   const checksum = one.checksum === undefined ? undefined : stage.expand(one.checksum)
@@ -25,7 +27,6 @@ export async function applyCopy(stage: StageBuilder, one: CopyInstruction): Prom
   // `--link` asks for a layer that does not depend on the base. It is copied onto the base all the same: what a folder
   // in between looks like (`/tmp`) is only known there.
   const root = input(stage.state)
-  const chown = one.chown === undefined ? undefined : stage.expand(one.chown)
   const mode = one.chmod === undefined ? undefined : stage.expand(one.chmod)
   if (mode !== undefined) checkMode(mode)
   const owner = ownerOf(chown)
@@ -53,7 +54,7 @@ export async function applyCopy(stage: StageBuilder, one: CopyInstruction): Prom
       })
       continue
     }
-    if (checksum !== undefined) throw invalid("checksum can't be specified for non-HTTP(S) sources")
+    if (checksum !== undefined) throw invalid('checksum requires HTTP(S) or Git sources')
     const unpack = one.name === 'ADD' && (one.unpack ?? true)
     actions.push({
       ...common,
@@ -87,8 +88,7 @@ function destinationText(stage: StageBuilder, one: CopyInstruction): string {
 
 function destinationOf(stage: StageBuilder, one: CopyInstruction): string {
   const written = stage.expand(one.destination)
-  if (written === '') throw invalid(`${one.name} requires a destination`)
-  const folder = written.endsWith('/') || written.endsWith('/.') || written === '.'
+  const folder = written.endsWith('/') || written.endsWith('/.') || written === '.' || written === ''
   const absolute = path.posix.resolve(stage.config.WorkingDir || '/', written)
   return folder && absolute !== '/' ? `${absolute}/` : absolute
 }
@@ -124,12 +124,7 @@ function remoteSource(
   if (!isHttpUrl(source)) return undefined
   if (one.keepGitDir) throw invalid('--keep-git-dir is only for git repositories')
   const filename = filenameOf(source, destination)
-  if (
-    checksum !== undefined &&
-    !/^sha(256:[0-9a-f]{64}|384:[0-9a-f]{96}|512:[0-9a-f]{128})$/.test(checksum)
-  ) {
-    throw invalid(`invalid checksum digest format`)
-  }
+  if (checksum !== undefined) parseDigest(checksum)
   const op = {
     kind: 'http' as const,
     url: source,

@@ -1,6 +1,6 @@
 /** `RUN`: a command, its here-documents and its mounts. */
 import * as path from 'node:path'
-import { invalid } from '../../errors.ts'
+import { forbidden, invalid } from '../../errors.ts'
 import { type Heredoc, heredocText } from '../dockerfile/heredoc.ts'
 import type { MountFlag, RunInstruction } from '../dockerfile/instructions.ts'
 import { shellOf } from './apply.ts'
@@ -16,6 +16,8 @@ export async function applyRun(stage: StageBuilder, run: RunInstruction): Promis
   if (run.security !== 'sandbox' && run.security !== 'insecure') {
     throw invalid(`security ${JSON.stringify(run.security)} is not valid`)
   }
+  checkEntitled(options.entitlements, 'network.host', network === 'host')
+  checkEntitled(options.entitlements, 'security.insecure', run.security === 'insecure')
   if (run.devices.length > 0) throw invalid('RUN --device: no CDI devices are known here')
   const inputs: Vertex[] = []
   const input = (vertex: Vertex | undefined): Input => (vertex ? inputs.push(vertex) - 1 : undefined)
@@ -58,7 +60,13 @@ export async function applyRun(stage: StageBuilder, run: RunInstruction): Promis
 function networkOf(written: string, fallback: ExecOp['network']): ExecOp['network'] {
   if (written === 'default') return fallback
   if (written === 'none' || written === 'host') return written
-  throw invalid(`unsupported network mode ${JSON.stringify(written)}`)
+  throw invalid(`invalid network mode ${JSON.stringify(written)}`)
+}
+
+function checkEntitled(given: ReadonlySet<string> | undefined, name: string, isAsked: boolean): void {
+  if (isAsked && given && !given.has(name)) {
+    throw forbidden(`${name} is not allowed: build with --allow ${name}`)
+  }
 }
 
 /** A lone `<<EOF` is the script itself; any other line with documents goes to the shell as it is. */

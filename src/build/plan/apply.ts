@@ -113,7 +113,7 @@ function applyList(stage: StageBuilder, one: ListInstruction): void {
     .flatMap(value => stage.expandWords(value))
     .flatMap(portRange)
   config.ExposedPorts = { ...config.ExposedPorts, ...Object.fromEntries(ports.map(port => [port, {}])) }
-  stage.record(`EXPOSE ${plainList([...new Set(ports)])}`)
+  stage.record(`EXPOSE ${plainList(ports)}`)
 }
 
 /** `80`, `53/udp`, `8000-8002/tcp`, `127.0.0.1:80:80/tcp`. */
@@ -193,7 +193,7 @@ function applyWorkdir(stage: StageBuilder, one: TextInstruction): void {
 export function ownerOf(text: string | undefined): Owner | undefined {
   if (!text) return undefined
   const [user = '', group] = text.split(':')
-  return { user, ...(group !== undefined && group !== '' && { group }) }
+  return { user, ...(group !== undefined && { group: group || '0' }) }
 }
 
 const SIGNALS = new Set(

@@ -4,8 +4,9 @@
  */
 import type { Ulimit } from '../../engine/types.ts'
 import { messageOf } from '../../errors.ts'
+import { parseReference } from '../../image/reference.ts'
 import type { Digest, ImageConfig, Platform } from '../../image/types.ts'
-import { DockerfileError } from '../dockerfile/errors.ts'
+import { DockerfileError, type LineRange } from '../dockerfile/errors.ts'
 import { expandWord } from '../dockerfile/expand.ts'
 import type { Dockerfile } from '../dockerfile/parse.ts'
 import type { PlannedStep } from '../request.ts'
@@ -27,6 +28,8 @@ export interface ResolvedImage {
   digest: Digest
   /** The reference as it is kept. */
   ref: string
+  /** It was not looked at: `config` is an empty one. */
+  isUnknown?: boolean
 }
 
 export interface ConvertOptions {
@@ -49,8 +52,11 @@ export interface ConvertOptions {
   cgroupParent?: string
   hostname?: string
   limits?: ExecLimits
+  /** What steps may ask for beyond the ordinary; absent is everything. */
+  entitlements?: ReadonlySet<string>
   resolveImage(ref: string, platform: Platform): Promise<ResolvedImage>
-  onWarning?: (message: string, range: { start: number; end: number }) => void
+  /** A variable was used that nothing sets; `known` are those that something sets. */
+  onUndefined?: (name: string, known: string[], range: LineRange) => void
 }
 
 export interface Converted {
@@ -72,6 +78,7 @@ export async function convert(options: ConvertOptions): Promise<Converted> {
   const globals = globalArgs(options)
   const contexts = new Set(Object.keys(options.contexts))
   const stages = nameStages(dockerfile, name => globals.get(name), contexts)
+  for (const stage of stages) if (!stage.parent && !contexts.has(stage.base)) checkName(stage)
   const goal = findTarget(stages, target)
   const needed = neededStages(stages, goal, stage => stageSources(stage, globals, dockerfile.escapeChar))
   const bases = prefetchBases(needed, options)
@@ -113,6 +120,19 @@ function prefetchBases(
     bases.set(stage, found)
   }
   return bases
+}
+
+/** @throws DockerfileError for what is no reference to an image. */
+function checkName({ base, stage }: NamedStage): void {
+  if (/^(sha256:)?[0-9a-f]{64}$/.test(base)) return // an image's id
+  try {
+    parseReference(base)
+  } catch (error) {
+    throw new DockerfileError(
+      `failed to parse stage name ${JSON.stringify(base)}: ${messageOf(error)}`,
+      stage.from.range,
+    )
+  }
 }
 
 export function stagePlatform(stage: NamedStage, target: Platform): Platform {

@@ -44,11 +44,15 @@ export class StageBuilder {
   #step = 0
   #steps = 0
   #onbuild: Instruction[] = []
+  #range: LineRange
+  /** The base may set more than is known. */
+  #isUncertain = false
 
   constructor(context: StageContext) {
     this.#context = context
     this.options = context.options
     this.named = context.stage
+    this.#range = context.stage.stage.from.range
     this.platform = stagePlatform(context.stage, context.options.platform)
     this.image = emptyImage(this.platform)
     const { noCache } = context.options
@@ -75,6 +79,7 @@ export class StageBuilder {
       this.args.push(...parent.args.map(arg => ({ ...arg })))
       this.#steps += parent.#steps - 1
       this.#step = parent.#step
+      this.#isUncertain = parent.#isUncertain
       this.#takeTriggers()
       return
     }
@@ -91,6 +96,7 @@ export class StageBuilder {
     } catch (error) {
       throw new DockerfileError(messageOf(error), range, { cause: error })
     }
+    this.#isUncertain = resolved.isUnknown ?? false
     this.image = structuredClone(resolved.config)
     this.image.config ??= {}
     this.#takeTriggers()
@@ -117,6 +123,7 @@ export class StageBuilder {
     for (const instruction of [...this.#onbuild, ...this.named.stage.instructions]) {
       try {
         const before = this.state
+        this.#range = instruction.range
         await applyInstruction(this, instruction)
         this.#note(instruction.original, before)
       } catch (error) {
@@ -184,7 +191,8 @@ export class StageBuilder {
   }
 
   expandWords(text: string): string[] {
-    return this.#expanding(text, () => splitWords(text, this.lookup(), this.#expandOptions()))
+    const { escapeChar } = this.options.dockerfile
+    return this.#expanding(text, () => splitWords(text, this.lookup(), { escapeChar }))
   }
 
   /** Content of a here-document: variables, but no quotes. */
@@ -195,7 +203,8 @@ export class StageBuilder {
 
   expandForShow(text: string): string {
     try {
-      const options = { ...this.#expandOptions(), rawQuotes: true, rawEscapes: true, keepUnset: true }
+      const { escapeChar } = this.options.dockerfile
+      const options = { escapeChar, rawQuotes: true, rawEscapes: true, keepUnset: true }
       return /^(COPY|ADD|WORKDIR|USER|EXPOSE|VOLUME|FROM)/i.test(text)
         ? expandWord(text, this.lookup(), options)
         : text
@@ -205,7 +214,14 @@ export class StageBuilder {
   }
 
   #expandOptions() {
-    return { escapeChar: this.options.dockerfile.escapeChar }
+    const { dockerfile, onUndefined } = this.options
+    const { escapeChar } = dockerfile
+    if (!onUndefined || this.#isUncertain) return { escapeChar }
+    const onUnmatched = (name: string): void => {
+      if (this.args.some(arg => arg.key === name)) return // declared, and not given
+      onUndefined(name, [...this.env.keys(), ...this.args.map(arg => arg.key)], this.#range)
+    }
+    return { escapeChar, onUnmatched }
   }
 
   #expanding<T>(text: string, work: () => T): T {

@@ -202,6 +202,7 @@ async function sshMount(
   secretEnv: string[],
 ): Promise<StepMount | undefined> {
   const agent = await session.ssh(mount.id)
+  secretEnv.push(`SSH_AUTH_SOCK=${mount.target}`) // also without an agent, as with Docker
   if (!agent) {
     if (mount.required) throw invalid(`unset ssh forward key ${mount.id}`)
     return undefined
@@ -209,7 +210,6 @@ async function sshMount(
   cleanup.add(() => agent.release())
   fs.chmodSync(agent.path, mount.mode)
   fs.chownSync(agent.path, mount.uid, mount.gid)
-  secretEnv.push(`SSH_AUTH_SOCK=${mount.target}`)
   return { target: mount.target, source: { path: agent.path }, readOnly: true }
 }
 

@@ -1,5 +1,6 @@
 /** Base images: from the store, or pulled. */
 import { messageOf, notFound } from '../../errors.ts'
+import { digestOf } from '../../image/digest.ts'
 import type { ImageStore } from '../../image/image-store.ts'
 import {
   canonical,
@@ -9,7 +10,7 @@ import {
   withDefaultTag,
 } from '../../image/reference.ts'
 import type { StoredImage } from '../../image/stored-image.ts'
-import type { Platform } from '../../image/types.ts'
+import type { ImageConfig, Platform } from '../../image/types.ts'
 import type { PullOptions, RegistryAuth } from '../../registry/types.ts'
 import type { ResolvedImage } from '../plan/convert.ts'
 import { formatPlatform } from '../plan/platform.ts'
@@ -43,6 +44,14 @@ export class ImageSource {
     const reference = tryParseReference(request.ref)
     const ref = reference ? canonical(withDefaultTag(reference)) : request.ref
     return { config: image.config, digest: image.digest, ref }
+  }
+
+  /** As {@link resolve}, of what is here; otherwise an image of which nothing is known. No registry is asked. */
+  async known(ref: string, platform: Platform): Promise<ResolvedImage> {
+    const image = this.#stored({ ref, platform })
+    if (image) return { config: image.config, digest: image.digest, ref }
+    const config: ImageConfig = { ...platform, config: {}, rootfs: { type: 'layers', diff_ids: [] } }
+    return { config, digest: digestOf(ref), ref, isUnknown: true }
   }
 
   async base(request: ImageRequest): Promise<ImageBase> {
@@ -79,7 +88,7 @@ export class ImageSource {
     return pulled
   }
 
-  #stored({ ref, platform }: ImageRequest): StoredImage | undefined {
+  #stored({ ref, platform }: Pick<ImageRequest, 'ref' | 'platform'>): StoredImage | undefined {
     try {
       const { image } = this.#store.resolve(ref)
       const { architecture, os } = image.config
