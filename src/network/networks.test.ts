@@ -300,8 +300,15 @@ inOwnNamespace(import.meta.filename, () => {
       const b = await up(container('b', { networkMode: 'quiet' }))
       assert.equal(await ask(b.fd, a.ip, 80, UNANSWERED), 'timeout')
       assert.equal(await ask(b.fd, OUTSIDE.peer4, 7), `outside ${OUTSIDE.host4}`)
+      const tables = () => execFileSync('nft', ['list', 'tables'], { encoding: 'utf8' })
+      assert.match(tables(), /table bridge gantry/)
       await down(a, b)
       await networks.remove('quiet')
+      assert.doesNotMatch(
+        tables(),
+        /table bridge/,
+        'what costs every packet on a bridge goes with its reason',
+      )
     })
 
     test('the default route follows the priority', async () => {

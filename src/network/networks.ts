@@ -406,7 +406,7 @@ export class Networks {
     if (record.driver !== 'bridge' || record.configOnly) return
     rules.change(rules.set.removeBridge(bridgeRules(record)))
     const more = catalog.all().some(other => other.record.driver === 'bridge' && !other.record.configOnly)
-    if (!more) rules.rebuild()
+    if (!more || !bridgeOptions(record).icc) rules.rebuild()
   }
 
   #tell(action: 'create' | 'destroy', record: NetworkRecord): void {

@@ -191,7 +191,7 @@ const WATCH_MS = 500
 export function watchRules(live: Live): () => void {
   const socket = new NetlinkSocket(NETLINK_NETFILTER)
   socket.subscribe(NFNLGRP_NFTABLES)
-  const ours = [live.rules.set.table, live.rules.set.bridgeTable, guardTable]
+  const ours = [live.rules.set.table, live.rules.isolation.table, guardTable]
   let lost = false
   const look = () => {
     try {

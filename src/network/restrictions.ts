@@ -2,10 +2,10 @@
 import type { ContainerNetwork, Member } from './container.ts'
 import { bridgeOptions } from './drivers/bridge.ts'
 import { addressOf } from './endpoint.ts'
+import type { LinkRule } from './isolation.ts'
 import { parsePort } from './links.ts'
 import type { Live } from './live.ts'
 import type { Request } from './netlink/message.ts'
-import type { LinkRule } from './ruleset.ts'
 
 type Place = Pick<Live, 'catalog' | 'containers' | 'rules'>
 
@@ -16,18 +16,18 @@ export const isRestricted = ({ network: { record } }: Member): boolean =>
 export function restrict(place: Place, live: ContainerNetwork, members: readonly Member[]): Request[] {
   const restricted = members.filter(isRestricted)
   if (restricted.length === 0) return []
-  const { set } = place.rules
+  const { isolation } = place.rules
   const own = new Set(live.members.map(({ endpoint }) => endpoint.id))
-  return [...set.isolatePorts(portsOf(restricted)), ...set.addLinks(linksOf(place, own))]
+  return [...isolation.isolatePorts(portsOf(restricted)), ...isolation.addLinks(linksOf(place, own))]
 }
 
 /** What undoes {@link restrict}. To be asked before the endpoints go, and carried out after. */
 export function unrestrict(place: Place, members: readonly Member[]): Request[] {
   const restricted = members.filter(isRestricted)
   if (restricted.length === 0) return []
-  const { set } = place.rules
+  const { isolation } = place.rules
   const gone = new Set(restricted.map(({ endpoint }) => endpoint.id))
-  return [...set.releasePorts(portsOf(restricted)), ...set.removeLinks(linksOf(place, gone))]
+  return [...isolation.releasePorts(portsOf(restricted)), ...isolation.removeLinks(linksOf(place, gone))]
 }
 
 const portsOf = (members: readonly Member[]): string[] =>

@@ -2,8 +2,10 @@
 import { hasCode } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import type { HostNetwork } from './host.ts'
+import { type LinkRule, PortIsolation } from './isolation.ts'
 import type { Request } from './netlink/message.ts'
-import { type BridgeRules, type LinkRule, type PortRule, Ruleset } from './ruleset.ts'
+import { getTable } from './netlink/nftables.ts'
+import { type BridgeRules, type PortRule, Ruleset } from './ruleset.ts'
 
 /** All that the tables hold. */
 export interface RuleState {
@@ -20,6 +22,7 @@ export interface RuleState {
 
 export class Rules {
   readonly set: Ruleset
+  readonly isolation: PortIsolation
   readonly #host: HostNetwork
   readonly #logger: Logger
   readonly #state: () => RuleState
@@ -33,6 +36,7 @@ export class Rules {
     this.#logger = logger
     this.#state = state
     this.set = new Ruleset(table)
+    this.isolation = new PortIsolation(table)
   }
 
   /** Everything, in one transaction: nobody sees the host without rules. */
@@ -42,7 +46,13 @@ export class Rules {
     const requests = this.#written
       ? this.set.rebuild(bridges, ports, reflected, this.guards)
       : this.set.clear()
-    this.#host.rules([...requests, ...(restricted ? this.set.rebuildBridgeTable(isolated, links) : [])])
+    this.#host.rules([...requests, ...this.#isolation(restricted, isolated, links)])
+  }
+
+  /** Its hook costs every packet on every bridge: it is there only while a network wants it, and kernels without it serve others. */
+  #isolation(restricted: boolean, isolated: string[], links: LinkRule[]): Request[] {
+    if (restricted) return this.isolation.rebuild(isolated, links)
+    return this.#host.hasRule(getTable(this.isolation.table)) ? this.isolation.clear() : []
   }
 
   /** Whether there is anything to rule. */

@@ -10,7 +10,6 @@
  *   postrouting  containers leave with the host's address; hairpins and the host's loopback with the bridge's
  *   forward      into a bridge only what was asked for from inside, or comes through a published port
  * }
- * table bridge gantry   where `icc` is off: ports of one bridge reach each other only along links
  * ```
  */
 import { guard, interfaceKey, shareBridge, shared, withdrawBridge } from './guard.ts'
@@ -35,6 +34,7 @@ import {
   reg,
 } from './netlink/nft-expressions.ts'
 import * as nft from './netlink/nftables.ts'
+import { from, HEADERS, PROTOCOLS, portBytes, to, u32 } from './packet.ts'
 import type { Protocol } from './types.ts'
 
 /** What the rules know of one bridge. */
@@ -61,26 +61,10 @@ export interface PortRule {
   direct?: boolean
 }
 
-/** `icc` is off: `client` may reach `port` of `server`. */
-export interface LinkRule {
-  client: string
-  server: string
-  protocol: Protocol
-  port: number
-}
-
-const PROTOCOLS: Record<Protocol, number> = { tcp: 6, udp: 17, sctp: 132 }
 const RTN_LOCAL = 2
 const IPS_DST_NAT = 0x20
 const ESTABLISHED_OR_RELATED = 0x6
 
-/** Where the address starts in a header, and how long it is. */
-const HEADERS = {
-  4: { nfproto: 2, source: 12, destination: 16, length: 4, type: 'ipv4' },
-  6: { nfproto: 10, source: 8, destination: 24, length: 16, type: 'ipv6' },
-} as const
-
-const u32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer)
 const family = (version: 4 | 6): Expression[] => [
   meta('nfproto'),
   compare('==', Uint8Array.of(HEADERS[version].nfproto)),
@@ -90,8 +74,6 @@ const connectionIs = (bits: number, key: 'state' | 'status'): Expression[] => [
   bitwiseAnd(u32(bits)),
   compare('!=', u32(0)),
 ]
-const from = (set: string): Expression[] => [meta('iifname'), lookup(set)]
-const to = (set: string): Expression[] => [meta('oifname'), lookup(set)]
 const withinOneBridge: Expression[] = [
   meta('iifname', reg(0)),
   meta('oifname', reg(4)),
@@ -104,16 +86,11 @@ const loopback4 = (which: 'source' | 'destination'): Expression[] => [
 ]
 const rewritten = connectionIs(IPS_DST_NAT, 'status')
 
-const portBytes = (port: number): Uint8Array => Uint8Array.of(port >> 8, port & 0xff)
-
 export class Ruleset {
   readonly table: nft.TableRef
-  readonly bridgeTable: nft.TableRef
 
-  /** `name` of both tables. */
   constructor(name: string) {
     this.table = { family: 'inet', table: name }
-    this.bridgeTable = { family: 'bridge', table: name }
   }
 
   /** Replace the table, whatever it holds. `guards`: IP versions to guard, with the interfaces that forwarded before. */
@@ -140,66 +117,6 @@ export class Ruleset {
   /** For a host that has no network of ours. */
   clear(): Request[] {
     return [nft.addTable(this.table), nft.deleteTable(this.table)]
-  }
-
-  /** Only where some network has `icc` off: the hook costs every packet on every bridge. */
-  rebuildBridgeTable(isolatedPorts: string[], links: LinkRule[]): Request[] {
-    const table = this.bridgeTable
-    const allowed = (version: 4 | 6, direction: 'there' | 'back') => {
-      const { source, destination, length, nfproto } = HEADERS[version]
-      const [client, server] = direction === 'there' ? [source, destination] : [destination, source]
-      const words = length / 4
-      const protocolOffset = version === 4 ? 9 : 6
-      return nft.addRule(
-        table,
-        'between_ports',
-        meta('protocol'),
-        compare('==', nfproto === 2 ? Uint8Array.of(0x08, 0x00) : Uint8Array.of(0x86, 0xdd)),
-        payload('network', client, length, reg(0)),
-        payload('network', server, length, reg(words)),
-        payload('network', protocolOffset, 1, reg(2 * words)),
-        payload('transport', direction === 'there' ? 2 : 0, 2, reg(2 * words + 1)),
-        lookup(`links${version}`),
-        accept,
-      )
-    }
-    return [
-      nft.addTable(table),
-      nft.deleteTable(table),
-      nft.addTable(table),
-      nft.addSet(table, { name: 'isolated', key: ['interface'] }),
-      nft.addSet(table, { name: 'links4', key: ['ipv4', 'ipv4', 'protocol', 'port'] }),
-      nft.addSet(table, { name: 'links6', key: ['ipv6', 'ipv6', 'protocol', 'port'] }),
-      nft.addChain(table, 'between_ports'),
-      nft.addChain(table, 'forward', { type: 'filter', hook: 'forward', priority: -200 }),
-      nft.addRule(table, 'forward', from('isolated'), to('isolated'), goto('between_ports')),
-      nft.addRule(
-        table,
-        'between_ports',
-        meta('protocol'),
-        compare('==', Uint8Array.of(0x08, 0x06)), // ARP
-        accept,
-      ),
-      nft.addRule(
-        table,
-        'between_ports', // neighbour solicitation and advertisement
-        meta('protocol'),
-        compare('==', Uint8Array.of(0x86, 0xdd)),
-        payload('network', 6, 1),
-        compare('==', Uint8Array.of(58)),
-        payload('transport', 0, 1),
-        compare('>=', Uint8Array.of(135)),
-        compare('<=', Uint8Array.of(136)),
-        accept,
-      ),
-      allowed(4, 'there'),
-      allowed(4, 'back'),
-      allowed(6, 'there'),
-      allowed(6, 'back'),
-      nft.addRule(table, 'between_ports', drop),
-      ...this.isolatePorts(isolatedPorts),
-      ...this.addLinks(links),
-    ]
   }
 
   addBridge(bridge: BridgeRules): Request[] {
@@ -233,30 +150,6 @@ export class Ruleset {
 
   removeReflections(addresses: Iterable<string>): Request[] {
     return reflections(addresses).flatMap(([set, element]) => nft.deleteElements(this.table, set, [element]))
-  }
-
-  isolatePorts(names: string[]): Request[] {
-    return nft.addElements(
-      this.bridgeTable,
-      'isolated',
-      names.map(name => ({ key: interfaceKey(name) })),
-    )
-  }
-
-  releasePorts(names: string[]): Request[] {
-    return nft.deleteElements(
-      this.bridgeTable,
-      'isolated',
-      names.map(name => ({ key: interfaceKey(name) })),
-    )
-  }
-
-  addLinks(links: LinkRule[]): Request[] {
-    return byLinkSet(links).flatMap(([set, elements]) => nft.addElements(this.bridgeTable, set, elements))
-  }
-
-  removeLinks(links: LinkRule[]): Request[] {
-    return byLinkSet(links).flatMap(([set, elements]) => nft.deleteElements(this.bridgeTable, set, elements))
   }
 
   #sets(): Request[] {
@@ -422,15 +315,4 @@ function reflections(addresses: Iterable<string>): [set: string, element: nft.El
     const bytes = addressBytes(address)
     return [bytes.length === 4 ? 'itself4' : 'itself6', { key: nft.concatenate([bytes, bytes]) }]
   })
-}
-
-function byLinkSet(links: LinkRule[]): [set: string, elements: nft.Element[]][] {
-  const sets = new Map<string, nft.Element[]>()
-  for (const link of links) {
-    const parts = [addressBytes(link.client), addressBytes(link.server)]
-    const set = parts[0]!.length === 4 ? 'links4' : 'links6'
-    const key = nft.concatenate([...parts, Uint8Array.of(PROTOCOLS[link.protocol]), portBytes(link.port)])
-    sets.set(set, [...(sets.get(set) ?? []), { key }])
-  }
-  return [...sets]
 }
