@@ -17,9 +17,9 @@ const better: Record<string, RegExp | 'builds'> = {
   'copy-chmod-bad': /^invalid chmod parameter: 'abc'/,
   // Docker knows the flag only with another front end.
   'copy-parents': 'builds',
-  // Docker does not say how to allow it.
   // Docker does not say which.
   'odd-ignore-bad': /^invalid pattern "a\[": syntax error in pattern$/,
+  // Docker does not say how to allow it.
   'odd-run-network-host': /^network\.host is not allowed: build with --allow network\.host$/,
 }
 
