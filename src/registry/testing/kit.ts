@@ -82,7 +82,8 @@ export async function startRegistry(
   })
   const { port } = await server.start()
   defer(t, () => server.stop(0))
-  return { server, host: `127.0.0.1:${port}`, url: `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}` }
+  const host = `${options.host ?? '127.0.0.1'}:${port}`
+  return { server, host, url: `${options.tls ? 'https' : 'http'}://${host}` }
 }
 
 /** A server that answers as told, and remembers what it was asked. */
