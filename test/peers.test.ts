@@ -207,6 +207,35 @@ for (const [client, copy] of Object.entries(clients)) {
   }
 }
 
+const chain = PEERS_DOCKER !== undefined && has('podman') ? false : 'needs PEERS_DOCKER and podman'
+
+test('pushed by Docker, pulled and pushed by us, pulled by Podman: one digest', { skip: chain }, async t => {
+  const { host } = await startRegistry(t, { host: PEERS_ADDRESS })
+  const { here, there } = shared(t)
+  const settings = { certsDirs: [], insecureRegistries: [host] }
+  const archive = path.join(here, 'rootfs.tar')
+  fs.writeFileSync(archive, tarOf({ file: { content: 'x'.repeat(100_000), mode: 0o644 } }))
+  const docker = async (...args: string[]) =>
+    (await run('docker', args, { env: { ...process.env, DOCKER_HOST: PEERS_DOCKER } })).stdout
+  const [first, second] = [`${host}/from/docker:1`, `${host}/from/gantry:1`]
+  let digest: string
+  try {
+    await docker('import', archive, first)
+    digest = /digest: (sha256:[0-9a-f]{64})/.exec(await docker('push', first))![1]!
+  } finally {
+    await docker('rmi', '-f', first).catch(() => {})
+  }
+  const store = imageStore(t)
+  const registries = new Registries(store, settings)
+  const [pulled] = await registries.pull(first)
+  await store.tag(first, second)
+  const [pushed] = await registries.push(second)
+  const own = ['podman', '--storage-driver=vfs', `--root=${there}/root`, `--runroot=${there}/run`]
+  const id = await peer([...own, 'pull', '-q', '--tls-verify=false', second])
+  const theirs = await peer([...own, 'image', 'inspect', '--format={{.Digest}}', id])
+  assert.deepEqual([pulled!.digest, pushed!.digest, theirs], [digest, digest, digest])
+})
+
 const registry = debianPackageOrReason('docker-registry')
 
 async function freePort(): Promise<number> {
