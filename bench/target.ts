@@ -136,15 +136,6 @@ export function memory(
   }
 }
 
-/** Begins to watch; what it returns says the sum of the processes' highest resident memory since then, in MB (proc(5)). */
-export function memoryPeak(pids: number[]): () => number {
-  for (const pid of pids) fs.writeFileSync(`/proc/${pid}/clear_refs`, '5')
-  return () => {
-    const peaks = pids.map(pid => /^VmHWM:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8')))
-    return peaks.reduce((sum, peak) => sum + Number(peak?.[1] ?? 0), 0) / 1024
-  }
-}
-
 /** Milliseconds that `work` takes. */
 export async function milliseconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now()

@@ -2,8 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
+import { memoryPeak } from '../../test/support/memory.ts'
 import type { Measure } from '../measure.ts'
-import { memoryPeak, milliseconds, type Target } from '../target.ts'
+import { milliseconds, type Target } from '../target.ts'
 
 const IMAGE = 'bench-build'
 

@@ -95,6 +95,23 @@ export class RpcStream {
     return this.#stream.write(framed)
   }
 
+  /** A message whose only field, number 1, is these bytes. They are not copied: resolves when they may change again. */
+  sendBytes(data: Uint8Array): Promise<void> {
+    const head = Buffer.allocUnsafe(16)
+    let at = 5
+    head[at++] = 0x0a
+    for (let left = data.length; ; left >>>= 7) {
+      head[at++] = left > 0x7f ? (left & 0x7f) | 0x80 : left
+      if (left <= 0x7f) break
+    }
+    head[0] = 0
+    head.writeUInt32BE(at - 5 + data.length, 1)
+    this.#stream.write(head.subarray(0, at))
+    return new Promise((resolve, reject) => {
+      this.#stream.write(data, error => (error ? reject(error) : resolve()))
+    })
+  }
+
   drained(): Promise<void> {
     return new Promise(resolve => {
       if (this.#stream.destroyed || this.#stream.writableEnded || !this.#stream.writableNeedDrain)

@@ -2,8 +2,8 @@
 import * as fs from 'node:fs'
 import * as os from 'node:os'
 import * as path from 'node:path'
-import { PassThrough } from 'node:stream'
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { PassThrough, Writable } from 'node:stream'
+import { fromBinary } from '@bufbuild/protobuf'
 import type { BuildRequest, CacheOption, NamedContext, Output } from '../build/index.ts'
 import { parsePlatform } from '../build/index.ts'
 import { invalid, notImplemented } from '../errors.ts'
@@ -195,25 +195,28 @@ async function clientFolder(words: SolveWords, id: string) {
 /** Bytes in one message. */
 const CHUNK = 64 * 1024
 
-function clientFile(words: SolveWords, id: string): PassThrough {
+/** A file that the client writes. It has finished when the client has all of it; what was written may change when the next is asked for. */
+function clientFile(words: SolveWords, id: string): Writable {
   const session = sessionOf(words)
-  const out = new PassThrough()
   const stream = session.rpc.stream(
     '/moby.filesync.v1.FileSend/DiffCopy',
     { 'buildkit-attachable-exporter-id': id },
     () => {},
   )
-  const pump = async (): Promise<void> => {
-    for await (const bytes of out) {
-      for (let at = 0; at < bytes.length; at += CHUNK) {
-        const data = (bytes as Buffer).subarray(at, at + CHUNK)
-        if (!stream.send(toBinary(BytesMessageSchema, create(BytesMessageSchema, { data }))))
-          await stream.drained()
-      }
-    }
+  const send = async (bytes: Buffer): Promise<void> => {
+    const parts = Array.from({ length: Math.ceil(bytes.length / CHUNK) }, (_, index) => index * CHUNK)
+    await Promise.all(parts.map(at => stream.sendBytes(bytes.subarray(at, at + CHUNK))))
+  }
+  const finish = async (): Promise<void> => {
     stream.end()
     await stream.ended
   }
-  pump().catch(error => out.destroy(error))
-  return out
+  return new Writable({
+    write: (bytes: Buffer, _, done) => void send(bytes).then(() => done(), done),
+    final: done => void finish().then(() => done(), done),
+    destroy(error, done) {
+      if (error) stream.cancel()
+      done(error)
+    },
+  })
 }

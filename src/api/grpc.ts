@@ -25,11 +25,10 @@ const servers = new WeakMap<Engine, http2.Http2Server>()
 function serverOf(engine: Engine): http2.Http2Server {
   const known = servers.get(engine)
   if (known) return known
-  const context: GrpcContext = {
-    builder: builderOf(engine),
-    gateways: new Gateways(),
-    folders: new LocalFolders(path.join(engine.context.dataRoot, 'build', 'local')),
-  }
+  const builder = builderOf(engine)
+  const folders = new LocalFolders(path.join(engine.context.dataRoot, 'build', 'local'))
+  builder.cache.include(folders)
+  const context: GrpcContext = { builder, gateways: new Gateways(), folders }
   const handler = connectNodeAdapter({
     connect: false,
     grpcWeb: false,

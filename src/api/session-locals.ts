@@ -2,14 +2,14 @@
 import { createHash, randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import type { LocalFolder, LocalRequest } from '../build/index.ts'
+import type { KeptFolders, LocalFolder, LocalRequest } from '../build/index.ts'
 import type { Session } from './session.ts'
 import { receiveFiles } from './session-receive.ts'
 
 /** Folders that are kept. */
 const MAX_KEPT = 32
 
-export class LocalFolders {
+export class LocalFolders implements KeptFolders {
   readonly #root: string
   readonly #busy = new Set<string>()
 
@@ -64,14 +64,24 @@ export class LocalFolders {
     }
   }
 
+  list(): ReturnType<KeptFolders['list']> {
+    const names = fs.readdirSync(this.#root).filter(name => !name.startsWith('once-'))
+    return names.map(id => {
+      const folder = path.join(this.#root, id)
+      return { id, folder, inUse: this.#busy.has(id), lastUsedAt: Math.floor(fs.statSync(folder).mtimeMs) }
+    })
+  }
+
+  remove(id: string): boolean {
+    if (!this.list().some(kept => kept.id === id && !kept.inUse)) return false
+    this.#discard(id)
+    return true
+  }
+
   #trim(): void {
-    const isKept = (name: string) => !name.startsWith('once-') && !this.#busy.has(name)
-    const names = fs.readdirSync(this.#root).filter(isKept)
-    if (names.length <= MAX_KEPT) return
-    const byAge = names
-      .map(name => ({ name, time: fs.statSync(path.join(this.#root, name)).mtimeMs }))
-      .sort((a, b) => a.time - b.time)
-    for (const { name } of byAge.slice(0, names.length - MAX_KEPT)) this.#discard(name)
+    const unused = this.list().filter(({ inUse }) => !inUse)
+    const byAge = unused.sort((a, b) => a.lastUsedAt - b.lastUsedAt)
+    for (const { id } of byAge.slice(0, Math.max(0, unused.length - MAX_KEPT))) this.#discard(id)
   }
 
   /** Its name is free at once. */

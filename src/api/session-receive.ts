@@ -10,7 +10,7 @@ import * as path from 'node:path'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import type { FolderContents } from '../build/index.ts'
 import { bootId } from '../durable.ts'
-import { hasCode, invalid } from '../errors.ts'
+import { hasCode, invalid, messageOf } from '../errors.ts'
 import * as linux from '../linux/index.ts'
 import {
   GO_CHAR,
@@ -60,7 +60,7 @@ export async function receiveFiles(options: ReceiveOptions): Promise<FolderConte
       'exclude-patterns': options.exclude,
       followpaths: options.follow ?? [],
     },
-    bytes => receiver.take(fromBinary(PacketSchema, bytes)),
+    bytes => receiver.take(packetOf(bytes)),
   )
   receiver.stream = stream
   const abort = () => stream.cancel()
@@ -72,6 +72,17 @@ export async function receiveFiles(options: ReceiveOptions): Promise<FolderConte
   } finally {
     signal.removeEventListener('abort', abort)
     receiver.close()
+  }
+}
+
+function packetOf(bytes: Uint8Array): Packet {
+  try {
+    return fromBinary(PacketSchema, bytes)
+  } catch (error) {
+    throw invalid(
+      `failed to receive the context: is there a file name that is not UTF-8? (${messageOf(error)})`,
+      error,
+    )
   }
 }
 

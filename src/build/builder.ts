@@ -59,7 +59,7 @@ export class Builder {
   readonly history: BuildHistory
   readonly cache: BuildCache
   readonly #options: BuilderOptions
-  readonly #files = new FilePool()
+  readonly #files: FilePool
   readonly #layers: Layers
   readonly #records: Records
   readonly #solver: Solver
@@ -73,6 +73,7 @@ export class Builder {
   constructor(options: BuilderOptions) {
     this.#options = options
     const root = path.join(options.dataRoot, 'build')
+    this.#files = new FilePool({ archiveLimit: options.snapshots.maxLayerBytes })
     fs.mkdirSync(root, { recursive: true, mode: 0o700 })
     this.#scratch = path.join(root, 'tmp')
     fs.rmSync(this.#scratch, { recursive: true, force: true })

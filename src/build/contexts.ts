@@ -36,8 +36,8 @@ export class Contexts {
     const file = path.join(path.dirname(folder.path), 'context.tar')
     try {
       await pipeline(stream, fs.createWriteStream(file, { flags: 'wx', mode: 0o600 }), { signal })
-      await this.unpack(file, folder.path)
-      return folder
+      const isPlain = await this.unpack(file, folder.path)
+      return { ...folder, contents: { sums: new Map(), isPlain } }
     } catch (error) {
       folder.release()
       throw error
@@ -46,10 +46,11 @@ export class Contexts {
     }
   }
 
-  async unpack(file: string, into: string): Promise<void> {
+  /** @returns whether all is as `FolderContents.isPlain` says, if nothing was in the folder before. */
+  async unpack(file: string, into: string): Promise<boolean> {
     const rootFd = fs.openSync(into, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
     try {
-      await this.#files.run({ job: 'unpack', file, rootFd })
+      return await this.#files.run<boolean>({ job: 'unpack', file, rootFd })
     } finally {
       fs.closeSync(rootFd)
     }

@@ -44,12 +44,25 @@ interface CacheParts {
   onReleased(): void
 }
 
+/** Folders of clients that are kept, so that only what changed is sent again. */
+export interface KeptFolders {
+  list(): { id: string; folder: string; inUse: boolean; lastUsedAt: number }[]
+  /** `false` where there is none of that id, or it is in use. */
+  remove(id: string): boolean
+}
+
 export class BuildCache {
   readonly #parts: CacheParts
+  #kept: KeptFolders | undefined
   #releasesLater = false
 
   constructor(parts: CacheParts) {
     this.#parts = parts
+  }
+
+  /** Count these too, from now on. */
+  include(kept: KeptFolders): void {
+    this.#kept = kept
   }
 
   async list(filters: Record<string, string[]> = {}): Promise<UsageRecord[]> {
@@ -74,6 +87,19 @@ export class BuildCache {
         lastUsedAt: mount.lastUsedAt,
         usageCount: mount.usageCount,
       })),
+      ...(this.#kept?.list() ?? []).map(async ({ id, folder, inUse, lastUsedAt }) => ({
+        id,
+        parents: [],
+        type: 'source.local',
+        description: 'local source for context',
+        inUse,
+        shared: false,
+        mutable: true,
+        size: await files.run<number>({ job: 'usage', folder }),
+        createdAt: lastUsedAt,
+        lastUsedAt,
+        usageCount: 1,
+      })),
     ])
     return all.filter(record => fits(record, filters))
   }
@@ -92,7 +118,7 @@ export class BuildCache {
       if (options.keepDuration && now - record.lastUsedAt < options.keepDuration) continue
       const known = records.all().find(other => other.id === record.id)
       if (known) records.forget(known)
-      else if (!caches.remove(record.id)) continue
+      else if (!this.#kept?.remove(record.id) && !caches.remove(record.id)) continue
       removed.push(record)
       excess -= record.size
     }

@@ -5,6 +5,7 @@ import { digestOf, hexOf } from '../../image/digest.ts'
 import { canonical, familiar, type Reference } from '../../image/reference.ts'
 import { encodeHeader } from '../../image/tar/header.ts'
 import { type Descriptor, type Digest, type Image, type Index, mediaTypes } from '../../image/types.ts'
+import { fileChunks } from './file-chunks.ts'
 
 export interface ArchiveOptions {
   content: ContentStore
@@ -45,7 +46,7 @@ async function* parts({
   for (const [digest, bytes] of documents) yield* file(blobName(digest), bytes)
   for (const [digest, size] of blobs) {
     yield header(blobName(digest), size)
-    for await (const chunk of content.open(digest)) yield chunk as Buffer
+    yield* fileChunks(content.path(digest))
     yield padding(size)
   }
   yield Buffer.alloc(1024)

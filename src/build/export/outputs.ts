@@ -12,6 +12,7 @@ import type { BuildRequest, BuildResult, Output } from '../request.ts'
 import type { Root } from '../solve/root.ts'
 import type { Steps, StepWatch } from '../steps.ts'
 import { writeArchive } from './archive.ts'
+import { fileChunks } from './file-chunks.ts'
 import { exportImage } from './image.ts'
 import { imageIndex, pushPlatforms } from './platforms.ts'
 
@@ -215,7 +216,7 @@ async function writeTar(context: OutputContext, output: Extract<Output, { type: 
   try {
     const times = epoch === undefined ? {} : { epoch }
     await context.exporting.files.run({ job: 'tar', folder: `/proc/self/fd/${from}`, file, ...times })
-    await pipeline(fs.createReadStream(file), stream, { signal: context.signal })
+    await pipeline(fileChunks(file), stream, { signal: context.signal })
   } finally {
     fs.closeSync(from)
     fs.rmSync(file, { force: true })

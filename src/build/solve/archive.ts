@@ -1,112 +1,71 @@
-/** Archives that `ADD` unpacks: tar, plain or compressed. Synchronous: runs in a worker thread. */
-import { spawnSync } from 'node:child_process'
+/** Archives that `ADD` unpacks: tar, plain or compressed. Runs in a worker thread. */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import * as zlib from 'node:zlib'
-import { hasCode, invalid } from '../../errors.ts'
+import { hasCode, invalid, kindOf } from '../../errors.ts'
+import { openArchive } from '../../image/archive/decompress.ts'
 import { type TarEntry, toText } from '../../image/tar/entry.ts'
 import { TarParser } from '../../image/tar/parser.ts'
 import * as linux from '../../linux/index.ts'
 import { type Folder, split, type Tree, using } from './tree.ts'
 
-export type ArchiveKind = 'tar' | 'gzip' | 'bzip2' | 'xz' | 'zstd'
+const BLOCK = 512
 
-const MAGIC: [ArchiveKind, number[]][] = [
-  ['gzip', [0x1f, 0x8b, 0x08]],
-  ['bzip2', [0x42, 0x5a, 0x68]],
-  ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
-  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
-]
-
-/** What a file is, by its first bytes; `undefined` where it is no archive. A compressed file that holds no tar is none. */
-export function archiveKind(file: string): ArchiveKind | undefined {
-  const fd = fs.openSync(file, 'r')
+/** By its first bytes. A compressed file that holds no tar is no archive. */
+export async function isArchive(file: string): Promise<boolean> {
+  const stream = fs.createReadStream(file)
+  let head = Buffer.alloc(0)
   try {
-    const head = Buffer.alloc(512)
-    const length = fs.readSync(fd, head, 0, 512, 0)
-    const found = MAGIC.find(([, magic]) => magic.every((byte, index) => head[index] === byte))
-    if (!found) return length === 512 && isTarHeader(head) ? 'tar' : undefined
-    const [kind] = found
-    const start = decompressStart(file, kind)
-    return start.length >= 512 && isTarHeader(start) ? kind : undefined
+    for await (const chunk of openArchive(stream)) {
+      head = Buffer.concat([head, chunk.subarray(0, BLOCK)])
+      if (head.length >= BLOCK) break
+    }
+  } catch (error) {
+    // A program that is missing is no reason to take the file for something else.
+    if (kindOf(error) === 'unavailable' || hasCode(error, 'EIO')) throw error
   } finally {
-    fs.closeSync(fd)
+    stream.destroy()
   }
+  return head.length >= BLOCK && isTarHeader(head)
 }
 
 /** The checksum of a header is right: the field itself counts as blanks. */
 function isTarHeader(block: Buffer): boolean {
   let sum = 0
-  for (let index = 0; index < 512; index++) sum += index >= 148 && index < 156 ? 32 : block[index]!
+  for (let index = 0; index < BLOCK; index++) sum += index >= 148 && index < 156 ? 32 : block[index]!
   const written = Number.parseInt(block.toString('latin1', 148, 156).replace(/[\0 ]/g, ''), 8)
   return written === sum && sum !== 256
 }
 
-function decompressStart(file: string, kind: ArchiveKind): Buffer {
-  const fd = fs.openSync(file, 'r')
-  try {
-    const head = Buffer.alloc(64 * 1024)
-    const bytes = head.subarray(0, fs.readSync(fd, head, 0, head.length, 0))
-    if (kind === 'gzip') return zlib.gunzipSync(bytes, { finishFlush: zlib.constants.Z_SYNC_FLUSH })
-    if (kind === 'zstd') {
-      return zlib.zstdDecompressSync(bytes, { finishFlush: zlib.constants.ZSTD_e_flush })
-    }
-    return external(file, kind, 64 * 1024)
-  } catch {
-    return Buffer.alloc(0)
-  } finally {
-    fs.closeSync(fd)
-  }
+export interface UnpackOptions {
+  /** Of everything; as the archive says where absent. */
+  owner?: { uid: number; gid: number } | undefined
+  /** Bytes that the archive may come to. */
+  limit: number
 }
 
-/** Node has no xz and no bzip2: their own programs have. `limit` bytes are enough where only the start is wanted. */
-function external(file: string, kind: ArchiveKind, limit = MAX_EXTERNAL): Buffer {
-  const fd = fs.openSync(file, 'r')
-  try {
-    const done = spawnSync(kind === 'xz' ? 'xz' : 'bzip2', ['-dc'], {
-      stdio: [fd, 'pipe', 'pipe'],
-      maxBuffer: limit,
-    })
-    if (done.error && hasCode(done.error, 'ENOENT')) throw invalid(`${kind} is not installed on this host`)
-    if (done.error && !hasCode(done.error, 'ENOBUFS')) throw done.error
-    return done.stdout
-  } finally {
-    fs.closeSync(fd)
-  }
-}
-
-const MAX_EXTERNAL = 4 * 1024 ** 3
-
-/** Extract into the tree. Names that climb out are an error; links are made, never followed out. */
-export function unpackArchive(
-  file: string,
-  kind: ArchiveKind,
-  into: Tree,
-  owner: { uid: number; gid: number } | undefined,
-): void {
-  const extractor = new Extractor(into, owner)
+/**
+ * Extract into the tree, as the bytes come. Names that climb out are an error; links are made, never followed out.
+ * @returns whether everything is root's, without extended attributes or second names.
+ */
+export async function unpackArchive(file: string, into: Tree, options: UnpackOptions): Promise<boolean> {
+  const extractor = new Extractor(into, options.owner)
   const parser = new TarParser(extractor)
-  for (const chunk of contentOf(file, kind)) parser.push(chunk)
-  parser.end()
-  extractor.finish()
-}
-
-function* contentOf(file: string, kind: ArchiveKind): Generator<Buffer> {
-  if (kind === 'gzip') yield zlib.gunzipSync(fs.readFileSync(file))
-  else if (kind === 'zstd') yield zlib.zstdDecompressSync(fs.readFileSync(file))
-  else if (kind !== 'tar') yield external(file, kind)
-  else {
-    const fd = fs.openSync(file, 'r')
-    try {
-      for (;;) {
-        const chunk = Buffer.allocUnsafe(1 << 20)
-        const length = fs.readSync(fd, chunk)
-        if (length === 0) return
-        yield chunk.subarray(0, length)
+  const stream = fs.createReadStream(file, { highWaterMark: 1 << 20 })
+  let length = 0
+  try {
+    for await (const chunk of openArchive(stream)) {
+      length += chunk.length
+      if (length > options.limit) {
+        throw invalid(`archive is larger than the limit of ${options.limit} bytes (max-layer-size)`)
       }
-    } finally {
-      fs.closeSync(fd)
+      parser.push(chunk)
     }
+    parser.end()
+    extractor.finish()
+    return extractor.isPlain
+  } finally {
+    stream.destroy()
+    extractor.close()
   }
 }
 
@@ -118,6 +77,7 @@ export class Extractor {
   readonly #folders = new Map<string, TarEntry>()
   #file: { fd: number; entry: TarEntry; place: string; folder: Folder } | undefined
   #written = 0
+  isPlain = true
 
   constructor(tree: Tree, owner?: { uid: number; gid: number }) {
     this.#tree = tree
@@ -183,6 +143,7 @@ export class Extractor {
 
   /** A hard link's target is looked up in the tree: it cannot reach a file of the host. */
   #link(entry: TarEntry, place: string): void {
+    this.isPlain = false
     const [parent, base] = split(toText(entry.linkName))
     const folder = this.#tree.tryFolder(parent)
     if (!folder) throw invalid(`invalid hardlink "${toText(entry.linkName)}"`)
@@ -238,7 +199,9 @@ export class Extractor {
   }
 
   #metadata(place: string, entry: TarEntry, withTimes: boolean): void {
-    fs.lchownSync(place, this.#owner?.uid ?? entry.uid, this.#owner?.gid ?? entry.gid)
+    const { uid, gid } = this.#owner ?? entry
+    if (uid !== 0 || gid !== 0 || entry.xattrs?.size) this.isPlain = false
+    fs.lchownSync(place, uid, gid)
     if (entry.type !== 'symlink') fs.chmodSync(place, entry.mode)
     for (const [name, value] of entry.xattrs ?? []) {
       try {
@@ -248,6 +211,14 @@ export class Extractor {
       }
     }
     if (withTimes) linux.lutimens(place, timeOf(entry), timeOf(entry))
+  }
+
+  /** Let go of a file that was not finished. */
+  close(): void {
+    if (!this.#file) return
+    fs.closeSync(this.#file.fd)
+    this.#file.folder.close()
+    this.#file = undefined
   }
 
   finish(): void {

@@ -1,4 +1,4 @@
-/** The actions of a file operation, done on a root. Synchronous: runs in a worker thread. */
+/** The actions of a file operation, done on a root. Synchronous where it can be: runs in a worker thread. */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { hasCode, invalid, notFound } from '../../errors.ts'
@@ -6,7 +6,7 @@ import * as linux from '../../linux/index.ts'
 import { resolveUser } from '../../runtime/user.ts'
 import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import type { FileAction, Owner } from '../plan/ops.ts'
-import { archiveKind, unpackArchive } from './archive.ts'
+import { isArchive, unpackArchive } from './archive.ts'
 import { type CopyOptions, copyContents, copyEntry } from './copy-tree.ts'
 import type { Linker } from './linker.ts'
 import { findSources, splitPivot } from './match.ts'
@@ -21,6 +21,8 @@ export interface ActionContext {
   linkers?: ReadonlyMap<number, Linker>
   /** Seconds since 1970: what new folders are dated; now where absent. */
   epoch?: number
+  /** Bytes that an archive may come to. */
+  archiveLimit: number
 }
 
 type Copy = Extract<FileAction, { action: 'copy' }>
@@ -29,8 +31,8 @@ interface Ids {
   gid: number
 }
 
-export function applyAction(context: ActionContext, action: FileAction): void {
-  if (action.action === 'copy') copy(context, action)
+export async function applyAction(context: ActionContext, action: FileAction): Promise<void> {
+  if (action.action === 'copy') await copy(context, action)
   else if (action.action === 'mkdir')
     makeFolder(context, action.path, action.mode, idsOf(context, action.owner))
   else if (action.action === 'mkfile') makeFile(context, action)
@@ -104,7 +106,7 @@ function remove(context: ActionContext, action: Extract<FileAction, { action: 'r
   using(folder, open => fs.rmSync(open.at(name), { recursive: true, force: action.allowMissing }))
 }
 
-function copy(context: ActionContext, action: Copy): void {
+async function copy(context: ActionContext, action: Copy): Promise<void> {
   const source = action.from === undefined ? undefined : context.inputs[action.from]
   if (!source) throw notFound(`${JSON.stringify(action.source)}: not found`)
   const ids = idsOf(context, action.owner)
@@ -123,7 +125,34 @@ function copy(context: ActionContext, action: Copy): void {
   if (found.length === 0 && !action.allowEmpty) throw notFound(`${JSON.stringify(action.source)}: not found`)
   for (const file of found) {
     if (action.parents) copyWithParents(context, source, from, file, action, options)
-    else copyOne(context, source, file, action, options)
+    else if (!(await unpack(context, source, file, action, options.owner))) {
+      copyOne(context, source, file, action, options)
+    }
+  }
+}
+
+/** Unpack a source that is an archive and shall be unpacked; `false` for any other. */
+async function unpack(
+  context: ActionContext,
+  source: Tree,
+  file: string,
+  action: Copy,
+  owner: Ids | undefined,
+): Promise<boolean> {
+  if (!action.unpack || !source.stat(file, true)?.isFile()) return false
+  const [parent, name] = split(source.real(file) ?? file)
+  const from = source.folder(parent)
+  try {
+    if (!(await isArchive(from.at(name)))) return false
+    const to = ensureFolder(context, action.destination, owner)
+    try {
+      await unpackArchive(from.at(name), new Tree(to.fd), { owner, limit: context.archiveLimit })
+    } finally {
+      to.close()
+    }
+    return true
+  } finally {
+    from.close()
   }
 }
 
@@ -141,13 +170,6 @@ function copyOne(
     const stat = fs.lstatSync(from.at(name), { bigint: true })
     if (stat.isDirectory()) {
       copyFolderContents(context, from, name, action.destination, options, stat)
-      return
-    }
-    const kind = action.unpack && stat.isFile() ? archiveKind(from.at(name)) : undefined
-    if (kind) {
-      using(ensureFolder(context, action.destination, options.owner), to => {
-        unpackArchive(from.at(name), kind, new Tree(to.fd), options.owner)
-      })
       return
     }
     const [folder, target] = destinationOf(context, action.destination, split(file)[1])

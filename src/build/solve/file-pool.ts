@@ -1,7 +1,7 @@
 /** A few threads for work on many files, so that the daemon keeps answering meanwhile. Started when first needed. */
 import { Worker } from 'node:worker_threads'
 import { type ErrorKind, GantryError, internal } from '../../errors.ts'
-import type { FileJob, JobMessage, JobReply } from './file-worker.ts'
+import type { FileJob, JobMessage, JobReply, WorkerSettings } from './file-worker.ts'
 
 interface Waiting {
   resolve(value: unknown): void
@@ -14,12 +14,14 @@ interface Lane {
 }
 
 export class FilePool {
+  readonly #settings: WorkerSettings
   readonly #size: number
   readonly #lanes: Lane[] = []
   #nextId = 0
   #closed = false
 
-  constructor(size = 2) {
+  constructor(settings: WorkerSettings, size = 2) {
+    this.#settings = settings
     this.#size = size
   }
 
@@ -54,7 +56,10 @@ export class FilePool {
   }
 
   #start(index: number): Lane {
-    const worker = new Worker(new URL(workerFile, import.meta.url), { trackUnmanagedFds: false })
+    const worker = new Worker(new URL(workerFile, import.meta.url), {
+      trackUnmanagedFds: false,
+      workerData: this.#settings,
+    })
     const lane: Lane = { worker, waiting: new Map() }
     worker.unref()
     worker.on('message', (reply: JobReply) => {

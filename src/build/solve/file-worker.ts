@@ -1,10 +1,10 @@
 /** The thread in which files are copied, summed and unpacked. See {@link file://./file-pool.ts}. */
 import * as fs from 'node:fs'
-import { parentPort } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import { GantryError, invalid, kindOf, messageOf } from '../../errors.ts'
 import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import type { FileAction } from '../plan/ops.ts'
-import { archiveKind, unpackArchive } from './archive.ts'
+import { isArchive, unpackArchive } from './archive.ts'
 import { type Selection, selectionDigest } from './checksum.ts'
 import { applyAction } from './file-actions.ts'
 import { writeLayerTar } from './layer-tar.ts'
@@ -12,6 +12,13 @@ import { Linker } from './linker.ts'
 import type { FolderContents } from './session.ts'
 import { Tree } from './tree.ts'
 import { contentLength } from './usage.ts'
+
+const { archiveLimit } = workerData as WorkerSettings
+
+export interface WorkerSettings {
+  /** Bytes that an archive may come to. */
+  archiveLimit: number
+}
 
 export type FileJob =
   | {
@@ -47,20 +54,19 @@ async function run(work: FileJob): Promise<unknown> {
       const context = {
         root: new Tree(work.rootFd),
         inputs,
+        archiveLimit,
         ...(linker && { linkers: new Map(work.links!.inputs.map(input => [input, linker])) }),
         ...(work.epoch !== undefined && { epoch: work.epoch }),
       }
-      for (const action of work.actions) applyAction(context, action)
+      for (const action of work.actions) await applyAction(context, action)
       linker?.finish()
       return undefined
     }
     case 'digest':
       return work.selections.map(selection => selectionDigest(work.rootFd, selection, work.contents))
-    case 'unpack': {
-      const kind = archiveKind(work.file)
-      if (!kind) throw invalid('context is no tar archive')
-      return unpackArchive(work.file, kind, new Tree(work.rootFd), undefined)
-    }
+    case 'unpack':
+      if (!(await isArchive(work.file))) throw invalid('context is no tar archive')
+      return unpackArchive(work.file, new Tree(work.rootFd), { limit: archiveLimit })
     case 'exclude':
       return removeIgnored(work.folder, '', new IgnoreMatcher(work.exclude))
     case 'tar':

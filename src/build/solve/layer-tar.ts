@@ -5,7 +5,9 @@
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
 import { hasCode } from '../../errors.ts'
+import { type ByteString, fromText, isAscii, toText } from '../../image/tar/entry.ts'
 import { encodeHeader, fitsOctal } from '../../image/tar/header.ts'
+import { fsPath } from '../../image/tar/path.ts'
 import { encodeRecords, type PaxRecord } from '../../image/tar/pax.ts'
 import type { Digest } from '../../image/types.ts'
 import * as linux from '../../linux/index.ts'
@@ -27,7 +29,7 @@ export interface LayerTarResult {
 export async function writeLayerTar(folder: string, file: string, epoch?: number): Promise<LayerTarResult> {
   const out = new TarFile(await fs.promises.open(file, 'wx', 0o600))
   try {
-    for (const _ of new LayerWalk(out, epoch).walk(folder, '')) await out.flush()
+    for (const _ of new LayerWalk(out, epoch).walk(fromText(folder), '')) await out.flush()
     return await out.finish()
   } finally {
     await out.close()
@@ -64,8 +66,8 @@ class TarFile {
   }
 
   /** A file's bytes, exactly `size` of them, whatever happens to it meanwhile. Yields where it is time to flush. */
-  *writeFile(place: string, size: number): Generator<void> {
-    const fd = fs.openSync(place, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
+  *writeFile(place: ByteString, size: number): Generator<void> {
+    const fd = fs.openSync(fsPath(place), fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
     try {
       for (let left = size; left > 0; ) {
         if (this.isFull) yield
@@ -118,18 +120,18 @@ class TarFile {
 
 type Stat = fs.BigIntStats
 interface Member {
-  name: string
+  name: ByteString
   type: string
   stat: Stat
   size: number
-  linkName: string
+  linkName: ByteString
   xattrs: [string, Buffer][]
 }
 
 class LayerWalk {
   readonly #out: TarFile
   readonly #latest: bigint | undefined
-  readonly #links = new Map<string, string>()
+  readonly #links = new Map<string, ByteString>()
 
   constructor(out: TarFile, epoch: number | undefined) {
     this.#out = out
@@ -137,15 +139,15 @@ class LayerWalk {
   }
 
   /** Yields where it is time to flush. */
-  *walk(folder: string, prefix: string): Generator<void> {
-    for (const name of fs.readdirSync(folder).sort(compareBytes)) {
+  *walk(folder: ByteString, prefix: ByteString): Generator<void> {
+    for (const name of fs.readdirSync(fsPath(folder), 'latin1').sort()) {
       yield* this.#entry(`${folder}/${name}`, prefix + name)
       if (this.#out.isFull) yield
     }
   }
 
-  *#entry(place: string, name: string): Generator<void> {
-    const stat = fs.lstatSync(place, { bigint: true })
+  *#entry(place: ByteString, name: ByteString): Generator<void> {
+    const stat = fs.lstatSync(fsPath(place), { bigint: true })
     const mode = Number(stat.mode)
     const type = mode & fs.constants.S_IFMT
     if (type === fs.constants.S_IFCHR && stat.rdev === 0n) {
@@ -155,9 +157,9 @@ class LayerWalk {
     }
     if (type === fs.constants.S_IFSOCK) return
     if (type === fs.constants.S_IFDIR) {
-      const opaque = linux.getxattr(place, 'trusted.overlay.opaque')?.toString() === 'y'
+      const opaque = withAttributes(place, at => linux.getxattr(at, 'trusted.overlay.opaque')?.toString())
       this.#member({ name: `${name}/`, type: '5', stat, size: 0, linkName: '', xattrs: attributes(place) })
-      if (opaque) this.#whiteout(`${name}/.wh..wh..opq`)
+      if (opaque === 'y') this.#whiteout(`${name}/.wh..wh..opq`)
       yield* this.walk(place, `${name}/`)
       return
     }
@@ -174,14 +176,14 @@ class LayerWalk {
       type: TYPES.get(type) ?? '0',
       stat,
       size: isFile ? Number(stat.size) : 0,
-      linkName: type === fs.constants.S_IFLNK ? fs.readlinkSync(place) : '',
+      linkName: type === fs.constants.S_IFLNK ? fs.readlinkSync(fsPath(place), 'latin1') : '',
       xattrs: attributes(place),
     })
     if (isFile) yield* this.#out.writeFile(place, Number(stat.size))
   }
 
   /** Without a time: who unpacks the layer does not keep it, and comes to the same tar again. */
-  #whiteout(name: string): void {
+  #whiteout(name: ByteString): void {
     this.#header({
       name,
       type: '0',
@@ -204,25 +206,24 @@ class LayerWalk {
   }
 
   #header(entry: {
-    name: string
+    name: ByteString
     type: string
     mode: number
     uid: number
     gid: number
     size: number
     mtimeNs: bigint
-    linkName: string
+    linkName: ByteString
     rdev: number
     xattrs: [string, Buffer][]
   }): void {
     const latest = this.#latest
     const time = latest !== undefined && entry.mtimeNs > latest ? latest : entry.mtimeNs
     const seconds = Number(time / 1_000_000_000n)
-    const name = Buffer.from(entry.name).toString('latin1')
-    const linkName = Buffer.from(entry.linkName).toString('latin1')
+    const { name, linkName } = entry
     const records: PaxRecord[] = []
-    if (name.length > 100 || name !== entry.name) records.push(['path', name])
-    if (linkName.length > 100 || linkName !== entry.linkName) records.push(['linkpath', linkName])
+    if (name.length > 100 || !isAscii(name)) records.push(['path', name])
+    if (linkName.length > 100 || !isAscii(linkName)) records.push(['linkpath', linkName])
     if (!fitsOctal(entry.size, 12)) records.push(['size', String(entry.size)])
     if (!fitsOctal(entry.uid, 8)) records.push(['uid', String(entry.uid)])
     if (!fitsOctal(entry.gid, 8)) records.push(['gid', String(entry.gid)])
@@ -275,21 +276,35 @@ function block(fields: {
   })
 }
 
-function attributes(place: string): [string, Buffer][] {
-  let names: string[]
+function attributes(place: ByteString): [string, Buffer][] {
   try {
-    names = linux.listxattr(place)
+    return withAttributes(place, at =>
+      linux
+        .listxattr(at)
+        .filter(name => name === 'security.capability' || name.startsWith('user.'))
+        .sort()
+        .flatMap(name => {
+          const value = linux.getxattr(at, name)
+          return value ? [[name, value] as [string, Buffer]] : []
+        }),
+    )
   } catch (error) {
     if (hasCode(error, 'ENOTSUP', 'EOPNOTSUPP', 'ENOENT')) return []
     throw error
   }
-  return names
-    .filter(name => name === 'security.capability' || name.startsWith('user.'))
-    .sort()
-    .flatMap(name => {
-      const value = linux.getxattr(place, name)
-      return value ? [[name, value] as [string, Buffer]] : []
-    })
 }
 
-const compareBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b))
+/** `work` with what the addon takes for the file: its path as text, or where that is not UTF-8 an fd. No link and no device is opened. */
+function withAttributes<T>(place: ByteString, work: (at: string | number) => T): T {
+  const text = toText(place)
+  if (fromText(text) === place) return work(text)
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants
+  const stat = fs.lstatSync(fsPath(place))
+  if (!stat.isFile() && !stat.isDirectory()) return work(text) // which is not there
+  const fd = fs.openSync(fsPath(place), O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+  try {
+    return work(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
+}

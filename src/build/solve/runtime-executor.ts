@@ -27,6 +27,12 @@ export interface RuntimeExecutorOptions {
 /** Milliseconds that a step has after SIGTERM. It is killed at once: nothing of it is kept. */
 const SIGKILL = 9
 
+/** Processes and threads that a step may have: one that forks without end leaves the other half to the host. */
+const PROCESSES = Math.floor(
+  Math.min(...['pid_max', 'threads-max'].map(name => Number(fs.readFileSync(`/proc/sys/kernel/${name}`)))) /
+    2,
+)
+
 export class RuntimeExecutor implements StepExecutor {
   readonly #options: RuntimeExecutorOptions
   readonly #network: NetworkPool
@@ -99,6 +105,7 @@ export class RuntimeExecutor implements StepExecutor {
       privileged: op.privileged,
       ...(op.shmSize && { shmSize: op.shmSize }),
       resources: {
+        pids: { limit: PROCESSES },
         ...((limits.memory || limits.memorySwap) && {
           memory: {
             ...(limits.memory && { limit: limits.memory }),
