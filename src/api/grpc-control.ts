@@ -55,6 +55,8 @@ export function controlService(router: ConnectRouter, context: GrpcContext): voi
         filters: filtersOf(request.filter),
         ...(request.keepDuration && { keepDuration: Number(request.keepDuration) / 1e6 }),
         ...(request.reservedSpace && { keepBytes: Number(request.reservedSpace) }),
+        ...(request.maxUsedSpace && { maxUsedBytes: Number(request.maxUsedSpace) }),
+        ...(request.minFreeSpace && { minFreeBytes: Number(request.minFreeSpace) }),
       })
       for (const record of removed) yield create(UsageRecordSchema, usageRecord(record))
     },

@@ -35,6 +35,9 @@ const FRONTEND_CAPS = [
   'gateway.warnings',
 ]
 
+/** What of the solver clients check for: several outputs at once, a limit to what the cache may hold. */
+const LLB_CAPS = ['exporter.multiple', 'gc.freespacefilter']
+
 type Words = Omit<SolveWords, 'attrs'>
 
 interface Gateway {
@@ -125,7 +128,7 @@ export function gatewayService(router: ConnectRouter, context: GrpcContext): voi
       await gateways.find(call)
       return {
         FrontendAPICaps: FRONTEND_CAPS.map(ID => ({ ID, Enabled: true })),
-        LLBCaps: [],
+        LLBCaps: LLB_CAPS.map(ID => ({ ID, Enabled: true })),
         Workers: [workerRecord()],
       }
     },
@@ -180,6 +183,8 @@ export function gatewayService(router: ConnectRouter, context: GrpcContext): voi
 }
 
 async function solveDockerfile({ builder }: GrpcContext, gateway: Gateway, attrs: Record<string, string>) {
+  const asked = attrs['requestid']
+  if (asked !== undefined && asked !== 'frontend.lint') throw invalid(`unsupported request ${asked}`)
   const words: SolveWords = { ...gateway.words, attrs }
   const result = await builder.build(solveRequest(words))
   gateway.result = result

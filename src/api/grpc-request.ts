@@ -7,6 +7,7 @@ import { fromBinary } from '@bufbuild/protobuf'
 import type { BuildRequest, CacheOption, NamedContext, Output } from '../build/index.ts'
 import { parsePlatform } from '../build/index.ts'
 import { invalid, notImplemented } from '../errors.ts'
+import { isDigest } from '../image/digest.ts'
 import { BytesMessageSchema } from './proto/gen/session_pb.js'
 import type { Session } from './session.ts'
 import { sessionBlobs } from './session-blobs.ts'
@@ -32,7 +33,7 @@ export function solveRequest(words: SolveWords): BuildRequest {
     signal,
     context: contextOf(words),
     ...dockerfileOf(words),
-    contexts: namedContexts(attrs),
+    contexts: namedContexts(words),
     buildArgs: prefixed(attrs, 'build-arg:'),
     labels: prefixed(attrs, 'label:'),
     pull: attrs['image-resolve-mode'] === 'pull',
@@ -131,15 +132,24 @@ function dockerfileOf({ attrs }: SolveWords): Pick<BuildRequest, 'dockerfile' | 
   }
 }
 
-function namedContexts(attrs: Record<string, string>): Record<string, NamedContext> {
+/** `oci-layout://STORE@sha256:…`: the client has found out which digest its layout has under the tag. */
+function layoutContext(words: SolveWords, name: string, value: string): NamedContext {
+  const [, store, digest] = /^oci-layout:\/\/(.+?)(?::[^:@/]+)?@(.+)$/.exec(value) ?? []
+  if (!store || !digest || !isDigest(digest)) throw invalid(`invalid OCI layout context ${name}: ${value}`)
+  return { kind: 'layout', blobs: sessionBlobs(sessionOf(words), `oci:${store}`), digest }
+}
+
+function namedContexts(words: SolveWords): Record<string, NamedContext> {
+  const { attrs } = words
   return Object.fromEntries(
     Object.entries(prefixed(attrs, 'context:')).map(([name, value]): [string, NamedContext] => {
       if (value.startsWith('docker-image://')) {
         return [name, { kind: 'image', ref: value.slice('docker-image://'.length) }]
       }
       if (value.startsWith('local:')) return [name, { kind: 'local', name: value.slice('local:'.length) }]
-      if (value.startsWith('input:') || value.startsWith('oci-layout:')) {
-        throw notImplemented(`named contexts of the form ${value.split(':')[0]}: are not implemented`)
+      if (value.startsWith('oci-layout:')) return [name, layoutContext(words, name, value)]
+      if (value.startsWith('input:')) {
+        throw notImplemented('contexts that are results of other builds are not implemented')
       }
       return [name, { kind: 'remote', url: value }]
     }),
@@ -162,8 +172,10 @@ function outputOf(
     case 'tar':
       return { type: 'tar', open: async () => clientFile(words, id) }
     case 'oci':
-    case 'docker':
-      return { type, names, open: async () => clientFile(words, id) }
+    case 'docker': {
+      const layout = attrs['tar'] === 'false' && sessionBlobs(sessionOf(words), 'export')
+      return { type, names, open: async () => clientFile(words, id), ...(layout && { layout }) }
+    }
     case 'cacheonly':
       return { type: 'none' }
     default:

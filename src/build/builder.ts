@@ -8,7 +8,7 @@ import * as path from 'node:path'
 import { GantryError, invalid, messageOf } from '../errors.ts'
 import type { ImageStore } from '../image/image-store.ts'
 import type { Snapshots } from '../image/snapshots.ts'
-import type { Platform } from '../image/types.ts'
+import type { Digest, Platform } from '../image/types.ts'
 import { type Logger, silent } from '../logger.ts'
 import type { RegistryService } from '../registry/types.ts'
 import { Caches } from './cache/caches.ts'
@@ -31,12 +31,14 @@ import { FilePool } from './solve/file-pool.ts'
 import { Layers } from './solve/layers.ts'
 import type { OnProgress } from './solve/progress.ts'
 import { Records } from './solve/records.ts'
-import type { BuildSession, LocalFolder } from './solve/session.ts'
-import { Solver, type Solving } from './solve/solver.ts'
+import type { BuildSession, ClientBlobs, LocalFolder } from './solve/session.ts'
+import { Solver } from './solve/solver.ts'
+import type { Solving } from './solve/solving.ts'
 import type { StepExecutor } from './solve/step.ts'
 import { fetchGit } from './sources/git.ts'
 import { fetchHttp } from './sources/http.ts'
 import { type ImageRequest, ImageSource, type Puller } from './sources/images.ts'
+import { importLayout } from './sources/layout.ts'
 import { Steps } from './steps.ts'
 import { BuildCache } from './usage.ts'
 
@@ -72,8 +74,8 @@ export class Builder {
   /** Opens the cache and sweeps what a crash left. */
   constructor(options: BuilderOptions) {
     this.#options = options
-    const root = path.join(options.dataRoot, 'build')
     this.#files = new FilePool({ archiveLimit: options.snapshots.maxLayerBytes })
+    const root = path.join(options.dataRoot, 'build')
     fs.mkdirSync(root, { recursive: true, mode: 0o700 })
     this.#scratch = path.join(root, 'tmp')
     fs.rmSync(this.#scratch, { recursive: true, force: true })
@@ -227,6 +229,8 @@ class Build {
   readonly #onProgress: OnProgress
   readonly #steps: Steps
   readonly #locals = new Map<string, LocalFolder>()
+  /** Let go of images that the client lent. */
+  readonly #layouts: (() => void)[] = []
   readonly #resolved = new Map<string, ReturnType<ImageSource['resolve']>>()
 
   constructor(
@@ -274,6 +278,7 @@ class Build {
         locals: this.#locals,
         fromClient: (name, only) => this.#fromClient(name, only),
         scratch: this.#parts.scratch,
+        layoutImage: ({ blobs, digest }) => this.#layoutImage(blobs, digest),
       })
       const checks = new Checks(definition, this.#request)
       if (this.#request.check) {
@@ -298,7 +303,15 @@ class Build {
       solving.release()
       caches.release()
       for (const folder of this.#locals.values()) folder.release()
+      for (const forget of this.#layouts) forget()
     }
+  }
+
+  async #layoutImage(blobs: ClientBlobs, digest: Digest): Promise<Digest> {
+    const [platform = hostPlatform] = this.#request.platforms ?? []
+    const { id, forget } = await importLayout(this.#parts.options.images, blobs, digest, platform)
+    this.#layouts.push(forget)
+    return id
   }
 
   /** `work` with what other engines made; once more without it where that was not what it should be. */

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { invalid, notFound } from '../errors.ts'
+import type { Digest } from '../image/types.ts'
 import type { Contexts } from './contexts.ts'
 import { DockerfileError } from './dockerfile/errors.ts'
 import { parseIgnore } from './dockerfile/ignore.ts'
@@ -12,7 +13,8 @@ import { type Vertex, vertex } from './plan/ops.ts'
 import type { BuildRequest, ContextInput, NamedContext } from './request.ts'
 import type { Layers } from './solve/layers.ts'
 import type { LocalFolder } from './solve/session.ts'
-import { isRoot, type Solving } from './solve/solver.ts'
+import { isRoot } from './solve/root.ts'
+import type { Solving } from './solve/solving.ts'
 import { Tree } from './solve/tree.ts'
 import { download, remove } from './sources/http.ts'
 import type { Steps } from './steps.ts'
@@ -40,6 +42,8 @@ export interface DefinitionContext {
   /** Some files of a folder of the client's. */
   fromClient: (name: string, only: string[]) => Promise<LocalFolder>
   scratch: string
+  /** Takes an image of the client's in and answers with its id. */
+  layoutImage: (layout: Extract<NamedContext, { kind: 'layout' }>) => Promise<Digest>
 }
 
 export async function loadDefinition(context: DefinitionContext): Promise<Definition> {
@@ -235,6 +239,7 @@ async function namedContext(
   input: NamedContext,
 ): Promise<ContextSource> {
   if (input.kind === 'image') return input
+  if (input.kind === 'layout') return { kind: 'image', ref: await context.layoutImage(input) }
   if (input.kind === 'local') {
     const text = await fromClient(context, input.name, '.dockerignore')
     return { kind: 'local', name: input.name, exclude: parseIgnore(text ?? '') }

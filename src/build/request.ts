@@ -21,7 +21,11 @@ export type ContextInput =
   | { kind: 'local'; name: string }
 
 /** `--build-context name=…` */
-export type NamedContext = Exclude<ContextInput, { kind: 'tar' | 'empty' }> | { kind: 'image'; ref: string }
+export type NamedContext =
+  | Exclude<ContextInput, { kind: 'tar' | 'empty' }>
+  | { kind: 'image'; ref: string }
+  /** An image in a store of the client's; `digest` is of its manifest or index. */
+  | { kind: 'layout'; blobs: ClientBlobs; digest: Digest }
 
 export type Output =
   | {
@@ -35,7 +39,8 @@ export type Output =
   /** Files, without the layers: `open` is given a tar of them. */
   | { type: 'local'; open: () => Promise<OutputFolder> }
   | { type: 'tar'; open: () => Promise<NodeJS.WritableStream> }
-  | { type: 'oci' | 'docker'; names: string[]; open: () => Promise<NodeJS.WritableStream> }
+  /** One tar, or with `layout` its files into a store of the client's. */
+  | { type: 'oci' | 'docker'; names: string[]; open: () => Promise<NodeJS.WritableStream>; layout?: ClientBlobs }
   /** Only fill the cache. */
   | { type: 'none' }
 

@@ -1,4 +1,5 @@
 /** What the cache holds, and making it smaller: `docker builder du`, `docker builder prune`. */
+import * as fs from 'node:fs'
 import { invalid } from '../errors.ts'
 import { parseDuration } from './dockerfile/duration.ts'
 import type { CacheMounts } from './solve/cache-mounts.ts'
@@ -29,8 +30,12 @@ export interface PruneOptions {
   filters?: Record<string, string[]>
   /** Milliseconds: what was used since is kept. */
   keepDuration?: number
-  /** Bytes to keep. */
+  /** Bytes to keep in any case. */
   keepBytes?: number
+  /** Bytes that the cache may hold; nothing goes where it holds less. */
+  maxUsedBytes?: number
+  /** Bytes that shall be free on the disk; nothing goes where they are. */
+  minFreeBytes?: number
 }
 
 interface CacheParts {
@@ -109,7 +114,7 @@ export class BuildCache {
     const { records, caches, layers } = this.#parts
     const all = await this.list()
     const total = all.reduce((sum, record) => sum + record.size, 0)
-    let excess = options.keepBytes ? total - options.keepBytes : Number.POSITIVE_INFINITY
+    let excess = this.#excess(total, options)
     const now = Date.now()
     const removed: UsageRecord[] = []
     for (const record of all.sort((a, b) => a.lastUsedAt - b.lastUsedAt)) {
@@ -130,6 +135,18 @@ export class BuildCache {
     this.#releasesLater = true
     await this.settle()
     return removed
+  }
+
+  /** Bytes that have to go. */
+  #excess(total: number, { keepBytes = 0, maxUsedBytes, minFreeBytes }: PruneOptions): number {
+    const beyondKept = keepBytes > 0 ? total - keepBytes : Number.POSITIVE_INFINITY
+    const wanted: number[] = []
+    if (maxUsedBytes) wanted.push(total - maxUsedBytes)
+    if (minFreeBytes) {
+      const { bavail, bsize } = fs.statfsSync(this.#parts.layers.folder)
+      wanted.push(minFreeBytes - bavail * bsize)
+    }
+    return wanted.length === 0 ? beyondKept : Math.min(beyondKept, Math.max(...wanted))
   }
 
   /** What a prune could not let go of while builds were running. */

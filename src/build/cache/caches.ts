@@ -121,7 +121,8 @@ export class Caches {
         const manifest = await steps.run(sink.title, watch =>
           exportCache(sink, option, this.#context(roots, traces), watch),
         )
-        metadata['cache.manifest'] = JSON.stringify(manifest)
+        // The client names it in its folder.
+        if (option.type === 'local') metadata['cache.manifest'] = JSON.stringify(manifest)
       } catch (error) {
         signal.throwIfAborted()
         if (option.attributes['ignore-error'] !== 'true')

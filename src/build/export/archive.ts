@@ -5,6 +5,7 @@ import { digestOf, hexOf } from '../../image/digest.ts'
 import { canonical, familiar, type Reference } from '../../image/reference.ts'
 import { encodeHeader } from '../../image/tar/header.ts'
 import { type Descriptor, type Digest, type Image, type Index, mediaTypes } from '../../image/types.ts'
+import type { ClientBlobs } from '../solve/session.ts'
 import { fileChunks } from './file-chunks.ts'
 
 export interface ArchiveOptions {
@@ -16,12 +17,8 @@ export interface ArchiveOptions {
   format: 'oci' | 'docker'
 }
 
-/** A tar whose bytes depend on the images alone. */
-export function writeArchive(options: ArchiveOptions): Readable {
-  return Readable.from(parts(options))
-}
-
-async function* parts({
+/** A tar whose bytes depend on the images alone. Each piece is good until the next is asked for: nothing may read ahead. */
+export async function* writeArchive({
   content,
   images,
   references,
@@ -36,9 +33,7 @@ async function* parts({
     for (const layer of image.manifest.layers) blobs.set(layer.digest, layer.size)
   }
   if (index) documents.set(digestOf(index), index)
-  const top = index
-    ? { mediaType: mediaTypes.ociIndex, digest: digestOf(index), size: index.length }
-    : { mediaType: images[0]!.mediaType, digest: images[0]!.digest, size: images[0]!.manifestBytes.length }
+  const top = topOf(images, index)
   yield* file('oci-layout', Buffer.from('{"imageLayoutVersion":"1.0.0"}'))
   yield* file('index.json', Buffer.from(JSON.stringify(layoutIndex(top, references))))
   if (format === 'docker')
@@ -50,6 +45,31 @@ async function* parts({
     yield padding(size)
   }
   yield Buffer.alloc(1024)
+}
+
+/** The same blobs one by one into a store of the client's, which lists them by the descriptor that is returned. */
+export async function writeLayout(
+  store: ClientBlobs,
+  content: ContentStore,
+  images: Image[],
+  index: Buffer | undefined,
+): Promise<Descriptor> {
+  const document = async (bytes: Uint8Array): Promise<void> => {
+    await store.write({ digest: digestOf(bytes), size: bytes.length }, Readable.from([bytes]))
+  }
+  for (const image of images) {
+    for (const layer of image.manifest.layers) await store.write(layer, content.open(layer.digest))
+    await document(image.configBytes)
+    await document(image.manifestBytes)
+  }
+  if (index) await document(index)
+  return topOf(images, index)
+}
+
+function topOf(images: Image[], index: Buffer | undefined): Descriptor {
+  if (index) return { mediaType: mediaTypes.ociIndex, digest: digestOf(index), size: index.length }
+  const [{ mediaType, digest, manifestBytes }] = images as [Image]
+  return { mediaType, digest, size: manifestBytes.length }
 }
 
 const blobName = (digest: Digest): string => `blobs/sha256/${hexOf(digest)}`

@@ -11,7 +11,7 @@ import { formatPlatform, hostPlatform } from '../plan/platform.ts'
 import type { BuildRequest, BuildResult, Output } from '../request.ts'
 import type { Root } from '../solve/root.ts'
 import type { Steps, StepWatch } from '../steps.ts'
-import { writeArchive } from './archive.ts'
+import { writeArchive, writeLayout } from './archive.ts'
 import { fileChunks } from './file-chunks.ts'
 import { exportImage } from './image.ts'
 import { imageIndex, pushPlatforms } from './platforms.ts'
@@ -97,6 +97,14 @@ async function writeImages(
   result.metadata['containerimage.digest'] = result.digest
   result.metadata['containerimage.config.digest'] = images[0]!.manifest.config.digest
   if (references.length > 0) result.metadata['image.name'] = output.names.join(',')
+  if (output.type !== 'image' && output.layout) {
+    const { layout } = output
+    await watch.part('exporting to the OCI layout', async () => {
+      const top = await writeLayout(layout, context.exporting.content, images, index)
+      result.metadata['containerimage.descriptor'] = Buffer.from(JSON.stringify(top)).toString('base64')
+    })
+    return
+  }
   if (output.type !== 'image') {
     await watch.part('sending tarball', async () => {
       const stream = await output.open()

@@ -1,6 +1,6 @@
 /** Base images: from the store, or pulled. */
 import { messageOf, notFound } from '../../errors.ts'
-import { digestOf } from '../../image/digest.ts'
+import { digestOf, isDigest } from '../../image/digest.ts'
 import type { ImageStore } from '../../image/image-store.ts'
 import {
   canonical,
@@ -41,7 +41,7 @@ export class ImageSource {
 
   async resolve(request: ImageRequest): Promise<ResolvedImage> {
     const image = await this.#find(request)
-    const reference = tryParseReference(request.ref)
+    const reference = isDigest(request.ref) ? undefined : tryParseReference(request.ref) // or an image's id
     const ref = reference ? canonical(withDefaultTag(reference)) : request.ref
     return { config: image.config, digest: image.digest, ref }
   }
