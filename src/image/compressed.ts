@@ -1,12 +1,13 @@
 /**
  * What others get of an image that was made here. Layers of a build, a commit, an import or an older archive are kept as plain
- * tars; a registry is sent gzip. The compressed layer stays in the store as long as a manifest there has it, so it is
- * made once.
+ * tars; a registry is sent gzip, unless that would not make them smaller. The compressed layer stays in the store as long as a manifest
+ * there has it, so it is made once.
  */
-import type { Lease } from './content-store.ts'
+import * as fs from 'node:fs/promises'
+import type { Growing, Lease } from './content-store.ts'
 import { digestOf } from './digest.ts'
 import type { ImageStore } from './image-store.ts'
-import { gzip } from './layer/gzip.ts'
+import { canShrink, gzip } from './layer/gzip.ts'
 import { lent } from './lent.ts'
 import { type Descriptor, type Digest, type Image, type Layer, type Manifest, mediaTypes } from './types.ts'
 
@@ -15,21 +16,34 @@ const GZIPPED: Record<string, string> = {
   [mediaTypes.dockerLayer]: mediaTypes.dockerLayerGzip,
 }
 
-/** A blob with the files of `layer` that is compressed: the layer's own where it is. The lease holds it. */
+/** Pieces of a tar that are tried, and bytes in each. */
+const SAMPLES = 64
+const SAMPLE = 1 << 10
+
+/**
+ * A blob with the files of `layer`, as it is sent: the layer's own where that is compressed, or cannot be. The lease holds it. `onBegin` is called where
+ * it is compressed now.
+ */
 export async function compressedLayer(
   store: ImageStore,
   layer: Layer,
   lease: Lease,
   signal?: AbortSignal,
+  onBegin?: (growing: Growing) => void,
 ): Promise<Descriptor> {
   const mediaType = GZIPPED[layer.mediaType]
-  if (mediaType === undefined) return { mediaType: layer.mediaType, digest: layer.digest, size: layer.size }
+  const own = { mediaType: layer.mediaType, digest: layer.digest, size: layer.size }
+  if (mediaType === undefined) return own
   const known = findCompressed(store, layer.diffId)
   if (known !== undefined) {
     lease.add(known.digest)
     if (store.content.has(known.digest)) return { mediaType, digest: known.digest, size: known.size }
   }
+  // Docker's own kind of manifest has no plain layers that others would take.
+  const mayBePlain = layer.mediaType === mediaTypes.ociLayer && store.content.has(layer.digest)
+  if (mayBePlain && !canShrink(await sampleOf(store.content.path(layer.digest), layer.size))) return own
   const writer = await store.content.ingest({ lease })
+  onBegin?.(writer.growing)
   try {
     for await (const chunk of gzip(lent(await layer.open(signal)))) {
       signal?.throwIfAborted()
@@ -40,6 +54,21 @@ export async function compressedLayer(
   } catch (error) {
     await writer.abort()
     throw error
+  }
+}
+
+async function sampleOf(path: string, size: number): Promise<Buffer> {
+  const sample = Buffer.alloc(SAMPLES * SAMPLE)
+  const file = await fs.open(path)
+  try {
+    let filled = 0
+    for (let i = 0; i < SAMPLES; i++) {
+      const position = Math.floor((i * size) / SAMPLES)
+      filled += (await file.read(sample, filled, SAMPLE, position)).bytesRead
+    }
+    return sample.subarray(0, filled)
+  } finally {
+    await file.close()
   }
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import { test } from 'node:test'
 import { silent } from '../logger.ts'
@@ -43,6 +44,16 @@ test('what is pushed is compressed once, and has the same digest each time', { s
   assert.equal(storage.images.resolve('a:1').id, id)
   const again = await push(storage)
   assert.equal(again.digest, first.digest)
+})
+
+test('what cannot be made smaller is pushed as it is', { skip: needsRoot }, async t => {
+  const storage = temporaryStorage(t)
+  const { image } = await load(storage, [tarOf({ noise: { content: randomBytes(300_000) } }), LAYERS[0]!])
+  const { layers } = await push(storage)
+  assert.deepEqual(
+    layers.map(({ digest }) => digest === image.layers[0]!.digest),
+    [true, false],
+  )
 })
 
 test('the last name of an image takes every blob with it at once', { skip: needsRoot }, async t => {

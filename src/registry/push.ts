@@ -11,7 +11,7 @@ import type { Repository } from './repository.ts'
 import { type RetryPolicy, retrying } from './retry.ts'
 import type { Semaphore, SharedWork } from './shared-work.ts'
 import type { PushOptions, PushResult } from './types.ts'
-import { type Uploaded, upload } from './upload.ts'
+import { sendEarly, type Uploaded, upload } from './upload.ts'
 
 export type UploadEvent =
   | { kind: 'waiting' }
@@ -117,11 +117,16 @@ async function pushLayer(
         // Of the work itself: whoever began it may leave it to others.
         const working = images.content.lease()
         try {
-          const descriptor = await compressedLayer(images, layer, working, stop)
+          let early: Promise<URL | undefined> | undefined
+          const descriptor = await compressedLayer(images, layer, working, stop, growing => {
+            const onBytes = (bytes: number) => emit({ kind: 'sent', bytes, total: layer.size })
+            early = sendEarly(repository, growing, onBytes, stop)
+          })
           const uploaded = await upload(images.content, repository, descriptor, {
             signal: stop,
             policy,
             sources: sourcesOf(images, reference, descriptor),
+            sent: await early,
             onBytes: bytes => emit({ kind: 'sent', bytes, total: descriptor.size }),
             onRetry: (_, delay) => emit({ kind: 'retrying', delay }),
           })

@@ -179,12 +179,12 @@ export class Repository {
     return { location: this.#location(answer, location), offset: endOfRange(answer) }
   }
 
-  /** Send `body`, the bytes from `offset` to `size`. The next location. */
+  /** Send `body`, the bytes from `offset` to `size`; without a size, as many as there are. The next location. */
   async sendUpload(
     location: URL,
     body: HttpRequest['body'],
     offset: number,
-    size: number,
+    size: number | undefined,
     signal?: AbortSignal,
   ): Promise<URL> {
     const answer = await this.connection.call({
@@ -192,8 +192,8 @@ export class Repository {
       target: location,
       headers: {
         'Content-Type': 'application/octet-stream',
-        'Content-Length': String(size - offset),
-        ...(offset > 0 && { 'Content-Range': `${offset}-${size - 1}` }),
+        ...(size !== undefined && { 'Content-Length': String(size - offset) }),
+        ...(size !== undefined && offset > 0 && { 'Content-Range': `${offset}-${size - 1}` }),
       },
       body,
       signal,

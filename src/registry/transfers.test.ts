@@ -6,6 +6,7 @@ import * as path from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseReference } from '../image/reference.ts'
+import type { Manifest } from '../image/types.ts'
 import { Registries } from './registries.ts'
 import {
   defer,
@@ -187,4 +188,37 @@ test('an upload that was cut off goes on at the offset that the registry has', a
   assert.equal(bodies.length, 2)
   assert.ok(bodies[1]! < 3_000_000, `sent ${bodies}`)
   assert.equal(server.store.content.size(image.layers[0]!.digest), image.layers[0]!.size)
+})
+
+test('a layer is sent while it is compressed; a registry that breaks off then gets it whole', async t => {
+  const { host } = await startRegistry(t)
+  const sent: string[] = []
+  let broken = false
+  const between = await fakeServer(t, (request, response) => {
+    const { method, url, headers } = request
+    if (method === 'PATCH' && (Number(headers['content-length']) || 1e9) > 10_000) {
+      sent.push(headers['content-length'] ?? 'as it comes')
+      if (broken && sent.length === 1) return request.socket.destroy()
+    }
+    const [hostname, port] = host.split(':')
+    const onward = http.request({ hostname, port, method, path: url, headers }, answer => {
+      response.writeHead(answer.statusCode!, answer.headers)
+      answer.pipe(response)
+    })
+    request.pipe(onward)
+  })
+  for (const isBroken of [false, true]) {
+    broken = isBroken
+    sent.length = 0
+    const image = makeImage(isBroken ? 1 : 2, [2_000_000], true, true)
+    const store = imageStore(t)
+    const name = `${between.host}/app:${isBroken}`
+    await keep(store, image, name)
+    const [pushed] = await new Registries(store, {}, eager).push(name)
+    const { layers } = store.content.readJson<Manifest>(pushed!.digest)
+    assert.equal(sent.shift(), 'as it comes')
+    assert.deepEqual(sent, isBroken ? [String(layers[0]!.size)] : [])
+    const [pulled] = await new Registries(imageStore(t)).pull(name)
+    assert.equal(pulled!.digest, pushed!.digest)
+  }
 })

@@ -1,9 +1,11 @@
 /** One blob from the content store into a registry: mounted, resumed, retried. */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
+import { Readable } from 'node:stream'
 import { readJson, writeJsonDurable } from '../durable.ts'
-import type { ContentStore } from '../image/content-store.ts'
+import type { ContentStore, Growing } from '../image/content-store.ts'
 import { digestOf, hexOf } from '../image/digest.ts'
+import { follow } from '../image/follow.ts'
 import type { Descriptor } from '../image/types.ts'
 import { RegistryError } from './errors.ts'
 import type { Repository } from './repository.ts'
@@ -17,6 +19,8 @@ export interface UploadOptions {
   policy?: RetryPolicy
   /** Repositories of the same registry that may have the blob. */
   sources?: string[]
+  /** Where all of it is already, see {@link sendEarly}. */
+  sent?: URL | undefined
   onBytes?: (sent: number) => void
   onRetry?: (error: unknown, delay: number) => void
 }
@@ -39,6 +43,7 @@ export async function upload(
   const { signal, sources = [], onBytes, onRetry } = options
   const policy = options.policy ?? defaultRetryPolicy
   const again = { signal, policy, onRetry }
+  if (options.sent && (await finishEarly(repository, options.sent, blob))) return { how: 'uploaded' }
   if (await retrying(() => repository.statBlob(blob.digest), again)) return { how: 'existed' }
   const place = new UploadPlace(content, repository, blob)
   let location = place.recall()
@@ -97,6 +102,41 @@ export async function upload(
   })
   place.forget()
   return { how: 'uploaded' }
+}
+
+/**
+ * Send a blob while it is still being made. Where to finish it, or `undefined` where that did not work: it is not tried again, since
+ * {@link upload} can do more with a blob that is whole.
+ */
+export async function sendEarly(
+  repository: Repository,
+  growing: Growing,
+  onBytes: (sent: number) => void,
+  signal?: AbortSignal,
+): Promise<URL | undefined> {
+  let sent = 0
+  async function* body(): AsyncGenerator<Buffer> {
+    for await (const chunk of follow(growing)) {
+      yield chunk
+      onBytes((sent += chunk.length))
+    }
+  }
+  try {
+    const location = await repository.startUpload()
+    const stream = Readable.from(body(), { objectMode: false })
+    return location && (await repository.sendUpload(location, stream, 0, undefined, signal))
+  } catch {
+    return undefined
+  }
+}
+
+async function finishEarly(repository: Repository, place: URL, { digest }: Descriptor): Promise<boolean> {
+  try {
+    await repository.finishUpload(place, digest)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** The upload is spoilt, a new one may work. */

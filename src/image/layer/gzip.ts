@@ -68,12 +68,16 @@ function deflateBlock(block: Uint8Array, before: Uint8Array | undefined): Promis
   })
 }
 
-/** Whether trying to compress would be in vain, as with what is compressed already: deflate looks longest where it finds nothing. */
+/** Deflate looks longest where it finds nothing. */
 function isNoise(block: Uint8Array): boolean {
   const samples: Uint8Array[] = []
   for (let at = 0; at < block.length; at += STRIDE) samples.push(block.subarray(at, at + SAMPLE))
-  const sample = Buffer.concat(samples)
-  return zlib.deflateRawSync(sample, { level: 1 }).length > 0.97 * sample.length
+  return !canShrink(Buffer.concat(samples))
+}
+
+/** Whether compressing what `sample` is taken from is worth anything: not for what is compressed already. */
+export function canShrink(sample: Uint8Array): boolean {
+  return zlib.deflateRawSync(sample, { level: 1 }).length < 0.97 * sample.length
 }
 
 function* lend(chunk: Buffer): Generator<Buffer> {

@@ -121,17 +121,26 @@ export function randomBytes(random: () => number, size: number): Buffer {
   return bytes
 }
 
-/** An image with layers of these sizes. The layers are noise, not archives. */
-export function makeImage(seed: number, sizes: number[], oci = true): Image & { blobs: Map<Digest, Buffer> } {
+/** An image with layers of these sizes. The layers are noise, not archives; `plain` ones are not compressed, but can be. */
+export function makeImage(
+  seed: number,
+  sizes: number[],
+  oci = true,
+  plain = false,
+): Image & { blobs: Map<Digest, Buffer> } {
   const random = seeded(seed)
   const blobs = new Map<Digest, Buffer>()
   const layers = sizes.map(size => {
-    const plain = randomBytes(random, size)
-    const packed = gzipSync(plain, { level: 0 })
+    const noise = randomBytes(random, size)
+    const tar = plain ? Buffer.from(noise.toString('hex')) : noise
+    const packed = plain ? tar : gzipSync(tar, { level: 0 })
     const digest = digestOf(packed)
     blobs.set(digest, packed)
-    const mediaType = oci ? mediaTypes.ociLayerGzip : mediaTypes.dockerLayerGzip
-    return { digest, diffId: digestOf(plain), size: packed.length, mediaType, bytes: packed }
+    const [ours, dockers] = plain
+      ? [mediaTypes.ociLayer, mediaTypes.dockerLayer]
+      : [mediaTypes.ociLayerGzip, mediaTypes.dockerLayerGzip]
+    const mediaType = oci ? ours : dockers
+    return { digest, diffId: digestOf(tar), size: packed.length, mediaType, bytes: packed }
   })
   const config = {
     os: 'linux',

@@ -1,7 +1,6 @@
 /** Reads a blob while it is still being written. */
 import * as fs from 'node:fs'
-import type { Growing } from '../../image/content-store.ts'
-import { BROKEN, END_BIT } from '../../image/content-writer.ts'
+import { BROKEN, END_BIT, type Growing } from './content-writer.ts'
 
 const CHUNK = 256 * 1024
 
