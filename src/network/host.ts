@@ -12,6 +12,7 @@ import { Netlink } from './netlink/connection.ts'
 import { deleteConnection, listConnections, readConnection } from './netlink/conntrack.ts'
 import { deleteLink, getLink, type Link, listLinks, readLink } from './netlink/link.ts'
 import type { Request } from './netlink/message.ts'
+import { listChains, readBaseChain } from './netlink/nft-dump.ts'
 import * as nft from './netlink/nftables.ts'
 import { listRoutes, RT_TABLE_MAIN, RTN_UNICAST, readRoute } from './netlink/route.ts'
 
@@ -128,8 +129,8 @@ export class HostNetwork {
 
   /** Chains that drop forwarded packets unless a rule of theirs lets them through. iptables' own (not nft's) are not seen. */
   droppingForwards(): { table: string; chain: string }[] {
-    return this.#filter.dump(nft.listChains).flatMap(message => {
-      const chain = nft.readBaseChain(message)
+    return this.#filter.dump(listChains).flatMap(message => {
+      const chain = readBaseChain(message)
       return chain?.drops && chain.hook === nft.HOOKS.forward ? [chain] : []
     })
   }

@@ -4,7 +4,7 @@ import type { Logger } from '../logger.ts'
 import type { HostNetwork } from './host.ts'
 import { type LinkRule, PortIsolation } from './isolation.ts'
 import type { Request } from './netlink/message.ts'
-import { getTable } from './netlink/nftables.ts'
+import { getTable } from './netlink/nft-dump.ts'
 import { type BridgeRules, type PortRule, Ruleset } from './ruleset.ts'
 
 /** All that the tables hold. */

@@ -5,6 +5,7 @@ import { addAddress, readAddress } from './address.ts'
 import * as link from './link.ts'
 import { Attributes, decode, encode, type Request, Writer } from './message.ts'
 import { readNeighbour, setForwarding, setNeighbour } from './neighbour.ts'
+import { readElements } from './nft-dump.ts'
 import * as x from './nft-expressions.ts'
 import * as nft from './nftables.ts'
 import { addRoute, readRoute } from './route.ts'
@@ -158,9 +159,9 @@ test('what is written is read back', () => {
   assert.deepEqual(neighbour, { link: 3, address: parseIp('fd00::9'), mac: '02:00:00:00:00:01', state: 0x80 })
   const key = Uint8Array.of(1, 2, 3, 4)
   assert.deepEqual(
-    nft
-      .readElements(read(nft.addElements(table, 'm', [{ key, data: key }, { key }])[0]!))
-      .map(one => Object.keys(one)),
+    readElements(read(nft.addElements(table, 'm', [{ key, data: key }, { key }])[0]!)).map(one =>
+      Object.keys(one),
+    ),
     [['key', 'data'], ['key']],
   )
 })
@@ -182,7 +183,7 @@ test('many elements travel in several messages, each within the limit of an attr
   const elements = Array.from({ length: 1000 }, (_, i) => ({ key: Uint8Array.of(i >> 8, i & 0xff, 0, 0) }))
   const requests = nft.addElements(table, 's', elements)
   assert.ok(requests.length > 1)
-  const read = requests.flatMap(request => nft.readElements([...decode(encode([request]))][0]!))
+  const read = requests.flatMap(request => readElements([...decode(encode([request]))][0]!))
   assert.equal(read.length, 1000)
   const writer = new Writer()
   assert.throws(() => writer.attrBytes(1, new Uint8Array(70_000)), /over 65535/)

@@ -8,6 +8,19 @@ import { Netlink, type Transport } from './connection.ts'
 import { NetlinkError } from './error.ts'
 import { addLink, deleteLink, getLink, listLinks, readLink, setBridgePort, setLink } from './link.ts'
 import { decode, NLM_F_DUMP_INTR, NLM_F_MULTI, NLMSG_DONE, NLMSG_ERROR, Writer } from './message.ts'
+import {
+  getTable,
+  listChains,
+  listElements,
+  listRules,
+  listSets,
+  listTables,
+  readBaseChain,
+  readElements,
+  readRule,
+  readSet,
+  readTable,
+} from './nft-dump.ts'
 import { accept, lookup, meta } from './nft-expressions.ts'
 import * as nft from './nftables.ts'
 
@@ -155,7 +168,8 @@ inOwnNamespace(import.meta.filename, () => {
       () => run(nft.addTable(table), nft.addChain(table, 'forward'), bad),
       (error: NetlinkError) => error.code === 'ENOENT' && error.what === 'add rule to inet test forward',
     )
-    assert.throws(() => filter.get(nft.getTable(table)), { code: 'ENOENT' })
+    assert.throws(() => filter.get(getTable(table)), { code: 'ENOENT' })
+    const elementsOf = () => filter.dump(listElements(table, 'ports')).flatMap(readElements)
     const elements = Array.from({ length: 1000 }, (_, i) => ({
       key: nft.concatenate([Uint8Array.of(6), Uint8Array.of(i >> 8, i & 0xff)]),
       data: nft.concatenate([Uint8Array.of(10, 0, 0, 2), Uint8Array.of(0, 80)]),
@@ -165,13 +179,44 @@ inOwnNamespace(import.meta.filename, () => {
       nft.addSet(table, { name: 'ports', key: ['protocol', 'port'], data: ['ipv4', 'port'] }),
       ...nft.addElements(table, 'ports', elements),
     )
-    assert.equal(filter.dump(nft.listElements(table, 'ports')).flatMap(nft.readElements).length, 1000)
+    assert.equal(elementsOf().length, 1000)
     run(...nft.deleteElements(table, 'ports', elements.slice(1)))
-    const left = filter.dump(nft.listElements(table, 'ports')).flatMap(nft.readElements)
     assert.deepEqual(
-      left.map(({ key }) => Buffer.from(key).toString('hex')),
+      elementsOf().map(({ key }) => Buffer.from(key).toString('hex')),
       ['0600000000000000'],
     )
+    filter.close()
+  })
+
+  test('what there is, is listed, and taken out piece by piece', () => {
+    const filter = Netlink.open(NETLINK_NETFILTER)
+    const table: nft.TableRef = { family: 'ip6', table: 'shown' }
+    const run = (...requests: Parameters<Netlink['run']>) => filter.transaction(nft.begin, requests, nft.end)
+    run(
+      nft.addTable(table),
+      nft.addChain(table, 'into', { type: 'filter', hook: 'forward', priority: 5, policy: 'drop' }),
+      nft.addSet(table, { name: 'links', key: ['interface'] }),
+      nft.addRule(table, 'into', meta('iifname'), lookup('links'), accept),
+    )
+    const ours = <T extends { table: string }>(read: (T | undefined)[]) =>
+      read.filter(one => one?.table === 'shown')
+    const rules = () => ours(filter.dump(listRules).map(readRule))
+    assert.deepEqual(ours(filter.dump(listTables).map(readTable))[0]?.family, 'ip6')
+    assert.deepEqual(ours(filter.dump(listChains).map(readBaseChain)), [
+      { table: 'shown', chain: 'into', hook: nft.HOOKS.forward, drops: true },
+    ])
+    assert.deepEqual(ours(filter.dump(listSets).map(readSet)), [
+      { ...table, set: 'links', isMap: false, keyLength: 16 },
+    ])
+    const [rule] = rules()
+    assert.deepEqual(rule?.expressions, ['meta', 'lookup', 'immediate'])
+    assert.throws(() => run(nft.deleteSet(table, 'links')), {
+      code: 'EBUSY',
+      what: 'delete set ip6 shown links',
+    })
+    run(nft.deleteRule(table, 'into', rule!.handle), nft.deleteSet(table, 'links'))
+    assert.deepEqual(rules(), [])
+    run(nft.deleteTable(table))
     filter.close()
   })
 })

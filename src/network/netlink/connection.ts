@@ -1,6 +1,19 @@
 /**
  * A conversation with the kernel: requests go out in one datagram, however many they are, and their answers are there when
  * the call returns, because netlink works in the caller's own time. Hence synchronous.
+ *
+ * ```
+ * const route = Netlink.open(NETLINK_ROUTE)
+ * route.run(addLink({ kind: 'bridge' }, { name: 'br0', up: true }))
+ * const { index } = readLink(route.get(getLink('br0')))
+ * route.run(addAddress(index, parseCidr('10.7.0.1/24')!))
+ * route.dump(listLinks).map(readLink)
+ *
+ * const filter = Netlink.open(NETLINK_NETFILTER)
+ * filter.transaction(nft.begin, [nft.addTable(table), nft.addChain(table, 'forward')], nft.end)
+ * ```
+ *
+ * A refusal is a {@link NetlinkError}: what was asked, the errno, and the kernel's own words.
  */
 import * as fs from 'node:fs'
 import { promisify } from 'node:util'

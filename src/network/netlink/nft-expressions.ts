@@ -38,6 +38,31 @@ export function writeData(writer: Writer, data: Uint8Array | Verdict): void {
   })
 }
 
+/** Attributes, by the expression that they belong to: enum nft_meta_attributes, nft_payload_attributes, … */
+const META = { into: 1, key: 2 } as const
+const PAYLOAD = {
+  into: 1,
+  base: 2,
+  offset: 3,
+  length: 4,
+  from: 5,
+  checksumType: 6,
+  checksumOffset: 7,
+} as const
+const COMPARE = { from: 1, operator: 2, data: 3 } as const
+const BITWISE = { from: 1, into: 2, length: 3, mask: 4, xor: 5 } as const
+const LOOKUP = { set: 1, from: 2, into: 3, flags: 5 } as const
+const IMMEDIATE = { into: 1, data: 2 } as const
+const CT = { into: 1, key: 2 } as const
+const FIB = { into: 1, result: 2, flags: 3 } as const
+const NAT = { type: 1, family: 2, address: 3, port: 5, flags: 7 } as const
+const COUNTER = { bytes: 1, packets: 2 } as const
+
+const NFT_PAYLOAD_CSUM_INET = 1
+const NFT_LOOKUP_F_INV = 1
+const NFT_FIB_RESULT_ADDRTYPE = 3
+const NF_NAT_RANGE_PROTO_SPECIFIED = 2
+
 const META_KEYS = {
   protocol: 1,
   mark: 3,
@@ -54,8 +79,8 @@ const META_KEYS = {
 export const meta = (key: keyof typeof META_KEYS, register = reg(0)): Expression => ({
   name: 'meta',
   write(writer) {
-    writer.attrBe32(2, META_KEYS[key])
-    writer.attrBe32(1, register)
+    writer.attrBe32(META.key, META_KEYS[key])
+    writer.attrBe32(META.into, register)
   },
 })
 
@@ -70,12 +95,16 @@ export const payload = (
 ): Expression => ({
   name: 'payload',
   write(writer) {
-    writer.attrBe32(1, register)
-    writer.attrBe32(2, PAYLOAD_BASES[base])
-    writer.attrBe32(3, offset)
-    writer.attrBe32(4, length)
+    writer.attrBe32(PAYLOAD.into, register)
+    place(writer, base, offset, length)
   },
 })
+
+function place(writer: Writer, base: keyof typeof PAYLOAD_BASES, offset: number, length: number): void {
+  writer.attrBe32(PAYLOAD.base, PAYLOAD_BASES[base])
+  writer.attrBe32(PAYLOAD.offset, offset)
+  writer.attrBe32(PAYLOAD.length, length)
+}
 
 /** Overwrite bytes of the packet, and mend the checksum at `checksumOffset` of the same header. */
 export const setPayload = (
@@ -87,12 +116,10 @@ export const setPayload = (
 ): Expression => ({
   name: 'payload',
   write(writer) {
-    writer.attrBe32(5, register)
-    writer.attrBe32(2, PAYLOAD_BASES[base])
-    writer.attrBe32(3, offset)
-    writer.attrBe32(4, length)
-    writer.attrBe32(6, 1) // NFT_PAYLOAD_CSUM_INET
-    writer.attrBe32(7, checksumOffset)
+    writer.attrBe32(PAYLOAD.from, register)
+    place(writer, base, offset, length)
+    writer.attrBe32(PAYLOAD.checksumType, NFT_PAYLOAD_CSUM_INET)
+    writer.attrBe32(PAYLOAD.checksumOffset, checksumOffset)
   },
 })
 
@@ -106,9 +133,9 @@ export const compare = (
 ): Expression => ({
   name: 'cmp',
   write(writer) {
-    writer.attrBe32(1, register)
-    writer.attrBe32(2, COMPARISONS[operator])
-    writer.nest(3, () => writeData(writer, value))
+    writer.attrBe32(COMPARE.from, register)
+    writer.attrBe32(COMPARE.operator, COMPARISONS[operator])
+    writer.nest(COMPARE.data, () => writeData(writer, value))
   },
 })
 
@@ -116,11 +143,11 @@ export const compare = (
 export const bitwiseAnd = (mask: Uint8Array, register = reg(0)): Expression => ({
   name: 'bitwise',
   write(writer) {
-    writer.attrBe32(1, register)
-    writer.attrBe32(2, register)
-    writer.attrBe32(3, mask.length)
-    writer.nest(4, () => writeData(writer, mask))
-    writer.nest(5, () => writeData(writer, new Uint8Array(mask.length)))
+    writer.attrBe32(BITWISE.from, register)
+    writer.attrBe32(BITWISE.into, register)
+    writer.attrBe32(BITWISE.length, mask.length)
+    writer.nest(BITWISE.mask, () => writeData(writer, mask))
+    writer.nest(BITWISE.xor, () => writeData(writer, new Uint8Array(mask.length)))
   },
 })
 
@@ -131,12 +158,12 @@ export const lookup = (
 ): Expression => ({
   name: 'lookup',
   write(writer) {
-    writer.attrString(1, set)
-    writer.attrBe32(2, options.register ?? reg(0))
+    writer.attrString(LOOKUP.set, set)
+    writer.attrBe32(LOOKUP.from, options.register ?? reg(0))
     if (options.into !== undefined) {
-      writer.attrBe32(3, options.into === 'verdict' ? VERDICT_REGISTER : options.into)
+      writer.attrBe32(LOOKUP.into, options.into === 'verdict' ? VERDICT_REGISTER : options.into)
     }
-    if (options.invert) writer.attrBe32(5, 1)
+    if (options.invert) writer.attrBe32(LOOKUP.flags, NFT_LOOKUP_F_INV)
   },
 })
 
@@ -144,16 +171,16 @@ export const lookup = (
 export const immediate = (value: Uint8Array, register = reg(0)): Expression => ({
   name: 'immediate',
   write(writer) {
-    writer.attrBe32(1, register)
-    writer.nest(2, () => writeData(writer, value))
+    writer.attrBe32(IMMEDIATE.into, register)
+    writer.nest(IMMEDIATE.data, () => writeData(writer, value))
   },
 })
 
 const give = (verdict: Verdict): Expression => ({
   name: 'immediate',
   write(writer) {
-    writer.attrBe32(1, VERDICT_REGISTER)
-    writer.nest(2, () => writeData(writer, verdict))
+    writer.attrBe32(IMMEDIATE.into, VERDICT_REGISTER)
+    writer.nest(IMMEDIATE.data, () => writeData(writer, verdict))
   },
 })
 
@@ -170,8 +197,8 @@ const CT_KEYS = { state: 0, direction: 1, status: 2, mark: 3 } as const
 export const conntrack = (key: keyof typeof CT_KEYS, register = reg(0)): Expression => ({
   name: 'ct',
   write(writer) {
-    writer.attrBe32(2, CT_KEYS[key])
-    writer.attrBe32(1, register)
+    writer.attrBe32(CT.key, CT_KEYS[key])
+    writer.attrBe32(CT.into, register)
   },
 })
 
@@ -179,9 +206,9 @@ export const conntrack = (key: keyof typeof CT_KEYS, register = reg(0)): Express
 export const addressType = (which: 'source' | 'destination', register = reg(0)): Expression => ({
   name: 'fib',
   write(writer) {
-    writer.attrBe32(1, register)
-    writer.attrBe32(2, 3) // NFT_FIB_RESULT_ADDRTYPE
-    writer.attrBe32(3, which === 'source' ? 1 : 2)
+    writer.attrBe32(FIB.into, register)
+    writer.attrBe32(FIB.result, NFT_FIB_RESULT_ADDRTYPE)
+    writer.attrBe32(FIB.flags, which === 'source' ? 1 : 2)
   },
 })
 
@@ -193,12 +220,12 @@ export const nat = (
 ): Expression => ({
   name: 'nat',
   write(writer) {
-    writer.attrBe32(1, type === 'snat' ? 0 : 1)
-    writer.attrBe32(2, family === 4 ? 2 : 10)
-    writer.attrBe32(3, registers.address)
+    writer.attrBe32(NAT.type, type === 'snat' ? 0 : 1)
+    writer.attrBe32(NAT.family, family === 4 ? 2 : 10)
+    writer.attrBe32(NAT.address, registers.address)
     if (registers.port !== undefined) {
-      writer.attrBe32(5, registers.port)
-      writer.attrBe32(7, 2) // NF_NAT_RANGE_PROTO_SPECIFIED
+      writer.attrBe32(NAT.port, registers.port)
+      writer.attrBe32(NAT.flags, NF_NAT_RANGE_PROTO_SPECIFIED)
     }
   },
 })
@@ -210,8 +237,8 @@ export const masquerade: Expression = { name: 'masq', write() {} }
 export const counter: Expression = {
   name: 'counter',
   write(writer) {
-    writer.attrBe64(1, 0n)
-    writer.attrBe64(2, 0n)
+    writer.attrBe64(COUNTER.bytes, 0n)
+    writer.attrBe64(COUNTER.packets, 0n)
   },
 }
 

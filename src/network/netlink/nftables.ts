@@ -1,8 +1,9 @@
 /**
- * nftables: tables, chains, sets and maps, their elements, and rules. Changes travel in transactions ({@link begin}, {@link end}):
- * all of it happens at once or nothing does. linux/netfilter/nf_tables.h
+ * Changing nftables: tables, chains, sets and maps, their elements, and rules. Changes travel in transactions ({@link begin},
+ * {@link end}): all of it happens at once or nothing does. What there is, is read by {@link file://./nft-dump.ts}.
+ * linux/netfilter/nf_tables.h
  */
-import { Attributes, type Message, NLM_F_APPEND, NLM_F_CREATE, type Request, type Writer } from './message.ts'
+import { NLM_F_APPEND, NLM_F_CREATE, type Request, type Writer } from './message.ts'
 import { type Expression, type Verdict, writeData } from './nft-expressions.ts'
 
 export type TableFamily = 'inet' | 'ip' | 'ip6' | 'bridge'
@@ -14,8 +15,10 @@ export interface TableRef {
 }
 
 const NFNL_SUBSYS_NFTABLES = 10
-const subsystem = (message: number): number => (NFNL_SUBSYS_NFTABLES << 8) | message
-const NFT_MSG = {
+/** The nlmsg_type of one of {@link NFT_MSG}. */
+export const subsystem = (message: number): number => (NFNL_SUBSYS_NFTABLES << 8) | message
+/** enum nf_tables_msg_types */
+export const NFT_MSG = {
   newTable: 0,
   getTable: 1,
   deleteTable: 2,
@@ -24,13 +27,38 @@ const NFT_MSG = {
   deleteChain: 5,
   newRule: 6,
   getRule: 7,
+  deleteRule: 8,
   newSet: 9,
   getSet: 10,
+  deleteSet: 11,
   newElements: 12,
   getElements: 13,
   deleteElements: 14,
-  getGeneration: 16,
 } as const
+
+/** Attributes, by what they belong to: enum nft_table_attributes, nft_chain_attributes, … */
+export const TABLE = { name: 1, flags: 2, handle: 4 } as const
+export const CHAIN = { table: 1, name: 3, hook: 4, policy: 5, type: 7 } as const
+export const HOOK = { number: 1, priority: 2 } as const
+export const RULE = { table: 1, chain: 2, handle: 3, expressions: 4 } as const
+export const EXPRESSION = { name: 1, data: 2 } as const
+export const SET = {
+  table: 1,
+  name: 2,
+  flags: 3,
+  keyType: 4,
+  keyLength: 5,
+  dataType: 6,
+  dataLength: 7,
+  id: 10,
+  userData: 13,
+} as const
+export const ELEMENTS = { table: 1, set: 2, list: 3 } as const
+export const ELEMENT = { key: 1, data: 2 } as const
+/** What each entry of a list is. */
+const LIST_ENTRY = 1
+/** NFTA_DATA_VALUE */
+export const DATA_VALUE = 1
 
 const frame = (type: number, what: string): Request => ({
   type,
@@ -46,10 +74,11 @@ const frame = (type: number, what: string): Request => ({
 export const begin = frame(0x10, 'begin the rules transaction')
 export const end = frame(0x11, 'end the rules transaction')
 
-function request(
+/** A message about tables: a family, then attributes (struct nfgenmsg). */
+export function request(
   message: number,
   flags: number,
-  ref: { family: TableFamily },
+  ref: { family: TableFamily } | 'any family',
   what: string,
   write: (writer: Writer) => void,
 ): Request {
@@ -58,7 +87,7 @@ function request(
     flags,
     what,
     write(writer) {
-      writer.u8(FAMILIES[ref.family])
+      writer.u8(ref === 'any family' ? 0 : FAMILIES[ref.family])
       writer.u8(0)
       writer.be16(0)
       write(writer)
@@ -69,13 +98,15 @@ function request(
 /** Make a table; one that is there already is left as it is. */
 export const addTable = (ref: TableRef): Request =>
   request(NFT_MSG.newTable, NLM_F_CREATE, ref, `add table ${name(ref)}`, writer => {
-    writer.attrString(1, ref.table)
-    writer.attrBe32(2, 0)
+    writer.attrString(TABLE.name, ref.table)
+    writer.attrBe32(TABLE.flags, 0)
   })
 
 /** ENOENT where there is none. */
 export const deleteTable = (ref: TableRef): Request =>
-  request(NFT_MSG.deleteTable, 0, ref, `delete table ${name(ref)}`, writer => writer.attrString(1, ref.table))
+  request(NFT_MSG.deleteTable, 0, ref, `delete table ${name(ref)}`, writer =>
+    writer.attrString(TABLE.name, ref.table),
+  )
 
 export type Hook = 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting'
 export const HOOKS = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const
@@ -90,41 +121,52 @@ export interface BaseChain {
 
 export const addChain = (ref: TableRef, chain: string, base?: BaseChain): Request =>
   request(NFT_MSG.newChain, NLM_F_CREATE, ref, `add chain ${name(ref)} ${chain}`, writer => {
-    writer.attrString(1, ref.table)
-    writer.attrString(3, chain)
+    inChain(writer, ref, chain)
     if (!base) return
-    writer.nest(4, () => {
-      writer.attrBe32(1, HOOKS[base.hook])
-      writer.attrBe32(2, base.priority)
+    writer.nest(CHAIN.hook, () => {
+      writer.attrBe32(HOOK.number, HOOKS[base.hook])
+      writer.attrBe32(HOOK.priority, base.priority)
     })
-    writer.attrBe32(5, base.policy === 'drop' ? 0 : 1)
-    writer.attrString(7, base.type)
+    writer.attrBe32(CHAIN.policy, base.policy === 'drop' ? 0 : 1)
+    writer.attrString(CHAIN.type, base.type)
   })
+
+function inChain(writer: Writer, ref: TableRef, chain: string): void {
+  writer.attrString(CHAIN.table, ref.table)
+  writer.attrString(CHAIN.name, chain)
+}
 
 /** With its rules. ENOENT where there is none. */
 export const deleteChain = (ref: TableRef, chain: string): Request =>
-  request(NFT_MSG.deleteChain, 0, ref, `delete chain ${name(ref)} ${chain}`, writer => {
-    writer.attrString(1, ref.table)
-    writer.attrString(3, chain)
-  })
+  request(NFT_MSG.deleteChain, 0, ref, `delete chain ${name(ref)} ${chain}`, writer =>
+    inChain(writer, ref, chain),
+  )
 
-/** Append a rule. Adjacent expressions may come as lists, as the words of {@link file://../rules.ts} do. */
+/** Append a rule. Adjacent expressions may come as lists, as the words of {@link file://../packet.ts} do. */
 export const addRule = (
   ref: TableRef,
   chain: string,
   ...expressions: (Expression | Expression[])[]
 ): Request =>
   request(NFT_MSG.newRule, NLM_F_CREATE | NLM_F_APPEND, ref, `add rule to ${name(ref)} ${chain}`, writer => {
-    writer.attrString(1, ref.table)
-    writer.attrString(2, chain)
-    writer.nest(4, () => {
+    writer.attrString(RULE.table, ref.table)
+    writer.attrString(RULE.chain, chain)
+    writer.nest(RULE.expressions, () => {
       for (const expression of expressions.flat()) {
-        writer.nest(1, () => {
-          writer.attrString(1, expression.name)
-          writer.nest(2, () => expression.write(writer))
+        writer.nest(LIST_ENTRY, () => {
+          writer.attrString(EXPRESSION.name, expression.name)
+          writer.nest(EXPRESSION.data, () => expression.write(writer))
         })
       }
     })
+  })
+
+/** By the handle that a dump shows. ENOENT where there is none. */
+export const deleteRule = (ref: TableRef, chain: string, handle: bigint): Request =>
+  request(NFT_MSG.deleteRule, 0, ref, `delete rule ${handle} of ${name(ref)} ${chain}`, writer => {
+    writer.attrString(RULE.table, ref.table)
+    writer.attrString(RULE.chain, chain)
+    writer.attrBe64(RULE.handle, handle)
   })
 
 /** What a field of a key is. The kernel sees only bytes; the numbers let `nft list ruleset` show them in a person's words. */
@@ -146,7 +188,7 @@ export interface SetSpec {
   data?: readonly DataType[] | 'verdict'
 }
 
-const NFT_SET_MAP = 0x8
+export const NFT_SET_MAP = 0x8
 const NFT_DATA_VERDICT = 0xffffff00
 
 /** Bytes of a concatenation. A single field is not padded. */
@@ -172,22 +214,30 @@ export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
 
 let setIds = 0
 
+/** Make a set, or a map; one of the same name that is there already stays as it is (EEXIST where it is another kind). */
 export const addSet = (ref: TableRef, spec: SetSpec): Request =>
   request(NFT_MSG.newSet, NLM_F_CREATE, ref, `add set ${name(ref)} ${spec.name}`, writer => {
-    writer.attrString(1, ref.table)
-    writer.attrString(2, spec.name)
-    writer.attrBe32(3, spec.data ? NFT_SET_MAP : 0)
-    writer.attrBe32(4, typeId(spec.key))
-    writer.attrBe32(5, keyLength(spec.key))
+    writer.attrString(SET.table, ref.table)
+    writer.attrString(SET.name, spec.name)
+    writer.attrBe32(SET.flags, spec.data ? NFT_SET_MAP : 0)
+    writer.attrBe32(SET.keyType, typeId(spec.key))
+    writer.attrBe32(SET.keyLength, keyLength(spec.key))
     if (spec.data === 'verdict') {
-      writer.attrBe32(6, NFT_DATA_VERDICT)
-      writer.attrBe32(7, 0)
+      writer.attrBe32(SET.dataType, NFT_DATA_VERDICT)
+      writer.attrBe32(SET.dataLength, 0)
     } else if (spec.data) {
-      writer.attrBe32(6, typeId(spec.data))
-      writer.attrBe32(7, keyLength(spec.data))
+      writer.attrBe32(SET.dataType, typeId(spec.data))
+      writer.attrBe32(SET.dataLength, keyLength(spec.data))
     }
-    writer.attrBe32(10, ++setIds)
-    writer.attrBytes(13, byteOrders(spec))
+    writer.attrBe32(SET.id, ++setIds)
+    writer.attrBytes(SET.userData, byteOrders(spec))
+  })
+
+/** With its elements. EBUSY while a rule looks into it. */
+export const deleteSet = (ref: TableRef, set: string): Request =>
+  request(NFT_MSG.deleteSet, 0, ref, `delete set ${name(ref)} ${set}`, writer => {
+    writer.attrString(SET.table, ref.table)
+    writer.attrString(SET.name, set)
   })
 
 /** For `nft list ruleset`, which shows names of interfaces wrongly unless told their byte order (libnftnl: udata.h). */
@@ -227,13 +277,13 @@ function elementRequests(
     const part = elements.slice(start, start + ELEMENTS_A_MESSAGE)
     requests.push(
       request(message, flags, ref, `${verb} ${part.length} elements of ${name(ref)} ${set}`, writer => {
-        writer.attrString(1, ref.table)
-        writer.attrString(2, set)
-        writer.nest(3, () => {
-          for (const element of part) {
-            writer.nest(1, () => {
-              writer.nest(1, () => writeData(writer, element.key))
-              if (element.data) writer.nest(2, () => writeData(writer, element.data!))
+        writer.attrString(ELEMENTS.table, ref.table)
+        writer.attrString(ELEMENTS.set, set)
+        writer.nest(ELEMENTS.list, () => {
+          for (const { key, data } of part) {
+            writer.nest(LIST_ENTRY, () => {
+              writer.nest(ELEMENT.key, () => writeData(writer, key))
+              if (data) writer.nest(ELEMENT.data, () => writeData(writer, data))
             })
           }
         })
@@ -243,83 +293,8 @@ function elementRequests(
   return requests
 }
 
-/** For a dump: all tables. */
-export const listTables: Request = request(NFT_MSG.getTable, 0, { family: 'inet' }, 'list tables', () => {})
-
-/** For a dump: the elements of one set. */
-export const listElements = (ref: TableRef, set: string): Request =>
-  request(NFT_MSG.getElements, 0, ref, `list elements of ${name(ref)} ${set}`, writer => {
-    writer.attrString(1, ref.table)
-    writer.attrString(2, set)
-  })
-
-/** One table; ENOENT where there is none. */
-export const getTable = (ref: TableRef): Request =>
-  request(NFT_MSG.getTable, 0, ref, `find table ${name(ref)}`, writer => writer.attrString(1, ref.table))
-
-/** One chain; ENOENT where there is none. */
-export const getChain = (ref: TableRef, chain: string): Request =>
-  request(NFT_MSG.getChain, 0, ref, `find chain ${name(ref)} ${chain}`, writer => {
-    writer.attrString(1, ref.table)
-    writer.attrString(3, chain)
-  })
-
-/** For a dump: all chains of all tables. */
-export const listChains: Request = {
-  ...request(NFT_MSG.getChain, 0, { family: 'inet' }, 'list chains', () => {}),
-  write(writer) {
-    writer.zeros(4)
-  },
-}
-
-/** A base chain of a dump, with where it is called; undefined for one that only others call. */
-export function readBaseChain(
-  message: Message,
-): { table: string; chain: string; hook: number; drops: boolean } | undefined {
-  const attrs = new Attributes(message.body, 4)
-  const hook = attrs.nested(4)?.be32(1)
-  if (hook === undefined) return undefined
-  return {
-    table: attrs.string(1) ?? '',
-    chain: attrs.string(3) ?? '',
-    hook,
-    drops: attrs.be32(5) === 0,
-  }
-}
-
-export interface Table extends TableRef {
-  handle: bigint
-}
-
-export function readTable(message: Message): Table | undefined {
-  const family = familyName(message.body[0]!)
-  const attrs = new Attributes(message.body, 4)
-  const table = attrs.string(1)
-  return family && table !== undefined ? { family, table, handle: attrs.be64(4) ?? 0n } : undefined
-}
-
-/** A message about a table's coming or going, of the nftables multicast group; undefined for others. */
-export function readTableChange(message: Message): (TableRef & { change: 'added' | 'deleted' }) | undefined {
-  if (message.type !== subsystem(NFT_MSG.newTable) && message.type !== subsystem(NFT_MSG.deleteTable))
-    return undefined
-  const table = readTable(message)
-  if (!table) return undefined
-  return { ...table, change: message.type === subsystem(NFT_MSG.newTable) ? 'added' : 'deleted' }
-}
-
-/** The elements of one message of {@link listElements}. */
-export function readElements(message: Message): Element[] {
-  const list = new Attributes(message.body, 4).nested(3)
-  return (list?.elements() ?? []).flatMap(element => {
-    const key = element.nested(1)?.bytes(1)
-    if (!key) return []
-    const data = element.nested(2)?.bytes(1)
-    return [data ? { key, data } : { key }]
-  })
-}
-
-function familyName(number: number): TableFamily | undefined {
+export function familyName(number: number): TableFamily | undefined {
   return (Object.keys(FAMILIES) as TableFamily[]).find(family => FAMILIES[family] === number)
 }
 
-const name = (ref: TableRef): string => `${ref.family} ${ref.table}`
+export const name = (ref: TableRef): string => `${ref.family} ${ref.table}`
