@@ -183,9 +183,10 @@ test('over TLS, to whom the certificate says', async t => {
   })
   const { port } = server.address() as { port: number }
   const url = new URL(`https://localhost:${port}/`)
+  const ca = [cert!]
   const get = (tls: { ca?: string[] }) => transport.request({ method: 'GET', url, tls, direct: true })
   for (let i = 0; i < 2; i++) {
-    const { body } = await get({ ca: [cert!] })
+    const { body } = await get({ ca })
     const hash = createHash('sha256')
     await eachChunk(body, chunk => {
       hash.update(chunk)

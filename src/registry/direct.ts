@@ -118,9 +118,19 @@ export class DirectAgent {
   }
 }
 
-/** Connections are only shared by requests that trust, and are, the same. */
-function keyOf({ url, tls: options }: HttpRequest): string {
-  return `${url.origin} ${url.protocol === 'https:' ? JSON.stringify(options ?? {}) : ''}`
+/** Connections are only shared by requests that trust, and are, the same: by the very same lists. */
+function keyOf({ url, tls: { ca, cert, key, rejectUnauthorized } = {} }: HttpRequest): string {
+  return [url.origin, ...[ca, cert, key].map(numberOf), rejectUnauthorized].join(' ')
+}
+
+const numbers = new WeakMap<object, number>()
+let lastNumber = 0
+
+function numberOf(list: object | undefined): number {
+  if (list === undefined) return 0
+  const number = numbers.get(list) ?? ++lastNumber
+  numbers.set(list, number)
+  return number
 }
 
 class Connection {
@@ -142,7 +152,7 @@ class Connection {
   }
 
   /** Rejects where no connection comes about, or its certificate is not believed. */
-  static open({ url, tls: options }: HttpRequest, stallTimeout: number): Promise<Connection> {
+  static open({ url, tls: options, signal }: HttpRequest, stallTimeout: number): Promise<Connection> {
     let connection: Connection | undefined
     const secure = url.protocol === 'https:'
     const host = url.hostname.replace(/^\[|\]$/g, '')
@@ -161,10 +171,13 @@ class Connection {
       : net.connect(where)
     connection = new Connection(socket, stallTimeout)
     socket.setTimeout(stallTimeout)
-    return new Promise((resolve, reject) => {
+    const onAbort = () => socket.destroy()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    const opened = new Promise<Connection>((resolve, reject) => {
       connection.#onBroken = reject
       socket.once(secure ? 'secureConnect' : 'connect', () => resolve(connection))
     })
+    return opened.finally(() => signal?.removeEventListener('abort', onAbort))
   }
 
   get isOpen(): boolean {

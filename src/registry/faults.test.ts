@@ -9,6 +9,7 @@ import { Registries } from './registries.ts'
 import { type Fault, faultProxy, faults } from './testing/fault-proxy.ts'
 import { imageStore, keep, makeImage, seeded, startRegistry } from './testing/kit.ts'
 
+/** At length: `FAULT_ROUNDS=500`. A run that failed comes again with its `SEED`; `FAULT_LOG=1` tells every error. */
 const ROUNDS = Number(process.env['FAULT_ROUNDS'] ?? 60)
 const SEED = Number(process.env['SEED'] ?? Date.now() % 1_000_000)
 
