@@ -54,10 +54,37 @@ export function checkEndpoint(network: NetworkRecord, spec: EndpointSpec, title:
       complaints.push(`no configured subnet or ip-range contain the IP address ${text}`)
     }
   }
+  for (const text of sysctlTexts(spec)) {
+    if (!INTERFACE_SYSCTL.test(text)) {
+      complaints.push(
+        `unrecognised network interface sysctl '${text}'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'`,
+      )
+    }
+  }
   if (spec.macAddress && !/^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(spec.macAddress)) {
     throw invalid(`invalid MAC address ${spec.macAddress}`)
   }
   if (complaints.length > 0) throw listed(title, [...new Set(complaints)])
+}
+
+const SYSCTLS_OPTION = 'com.docker.network.endpoint.sysctls'
+// Clients may have made all of it lower case.
+const INTERFACE_SYSCTL = /^(net\.(?:ipv4|ipv6|mpls)\.\w+\.)IFNAME(\.\w+)=(.*)$/i
+
+const sysctlTexts = (spec: EndpointSpec): string[] =>
+  (spec.driverOpts?.[SYSCTLS_OPTION] ?? '').split(',').filter(text => text !== '')
+
+/** Kernel settings that were asked for an endpoint's interface, by name: `net.ipv4.conf.eth0.log_martians`. */
+export function interfaceSysctls({
+  spec,
+  interfaceName,
+}: Pick<Endpoint, 'spec' | 'interfaceName'>): Record<string, string> {
+  return Object.fromEntries(
+    sysctlTexts(spec).flatMap(text => {
+      const [, before, after, value] = INTERFACE_SYSCTL.exec(text) ?? []
+      return before === undefined ? [] : [[`${before}${interfaceName}${after}`, value!]]
+    }),
+  )
 }
 
 /** The names that a container answers to on a user-defined network: its own, its aliases, its short id, its hostname. */

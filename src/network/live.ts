@@ -12,7 +12,7 @@ import { BridgeDriver, bridgeOptions, bridgeRules } from './drivers/bridge.ts'
 import type { Driver } from './drivers/driver.ts'
 import { ParentDriver } from './drivers/parent.ts'
 import { hostDriver, nullDriver } from './drivers/plain.ts'
-import { addressOf, describeEndpoint } from './endpoint.ts'
+import { addressOf, describeEndpoint, interfaceSysctls } from './endpoint.ts'
 import { editHosts, replaceNamed } from './files.ts'
 import { HostNetwork } from './host.ts'
 import { tableName } from './identity.ts'
@@ -178,6 +178,7 @@ export class Live {
       resolvConf: live.resolvConf,
       hostnameFile: `${live.container.hostname}\n`,
       linkEnv: this.files.linkEnvironment(live),
+      sysctls: Object.assign({}, ...live.members.map(({ endpoint }) => interfaceSysctls(endpoint))),
     }
   }
 

@@ -439,6 +439,29 @@ inOwnNamespace(import.meta.filename, () => {
         () => networks.validate(it),
         /invalid config for network bridge: invalid endpoint settings:\n\* user specified IP address is supported on user defined networks only\n\* user specified/,
       )
+      const sysctls = (text: string) =>
+        container('a', {
+          endpoints: { bridge: { driverOpts: { 'com.docker.network.endpoint.sysctls': text } } },
+        })
+      assert.throws(
+        () => networks.validate(sysctls('net.ipv4.conf.eth0.log_martians=1')),
+        /invalid endpoint settings:\nunrecognised network interface sysctl 'net\.ipv4\.conf\.eth0\.log_martians=1'; represent/,
+      )
+      const settings = sysctls('net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.neigh.IFNAME.app_solicit=2')
+      networks.validate(settings)
+      assert.deepEqual((await up(settings)).sysctls, {
+        'net.ipv4.conf.eth0.log_martians': '1',
+        'net.ipv6.neigh.eth0.app_solicit': '2',
+      })
+      await down({ it: settings })
+      assert.throws(
+        () => networks.validate(container('a', { dns: ['x'] })),
+        /^GantryError: bad nameserver address x: /,
+      )
+      assert.throws(
+        () => networks.validate(container('a', { extraHosts: ['a:1.1.1'] })),
+        /^GantryError: invalid IP address in add-host: "1\.1\.1"$/,
+      )
       const bad = container('a', { endpoints: { bridge: { macAddress: 'zz' } } })
       assert.throws(
         () => networks.validate(bad),

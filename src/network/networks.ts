@@ -11,11 +11,11 @@
  *
  * Errors are Docker's words in a GantryError. Each change of state is synchronous, so no two can meet half way.
  */
-import { conflict, forbidden, internal, invalid, messageOf, notFound } from '../errors.ts'
+import { conflict, forbidden, internal, invalid, messageOf, notFound, notImplemented } from '../errors.ts'
 import type { Network } from './catalog.ts'
 import { define } from './define.ts'
 import { bridgeOptions, bridgeRules } from './drivers/bridge.ts'
-import { addressOf, checkEndpoint, describeEndpoint } from './endpoint.ts'
+import { addressOf, checkEndpoint, describeEndpoint, interfaceSysctls } from './endpoint.ts'
 import { checkNames } from './files.ts'
 import { type Filters, filterNetworks, prunableNetworks } from './filters.ts'
 import { Live } from './live.ts'
@@ -264,6 +264,9 @@ export class Networks {
     }
     if (record.configOnly) throw forbidden(`cannot connect to configuration network ${record.name}`)
     const live = running ? this.#live.containers.get(container.id) : undefined
+    if (live && Object.keys(interfaceSysctls({ spec: endpoint, interfaceName: '' })).length > 0) {
+      throw notImplemented('sysctls of an endpoint are set when its container starts, not while it runs')
+    }
     if (live) await this.#live.connect(live, network, endpoint)
     return { network: record.name, endpoint }
   }

@@ -156,6 +156,8 @@ export interface Sandbox {
   hostnameFile: string
   /** `DB_PORT=tcp://…`: what links put into the environment. */
   linkEnv: string[]
+  /** To be set inside, before the container's first process begins: `net.ipv4.conf.eth0.log_martians`. */
+  sysctls?: Record<string, string>
 }
 
 /** The part of {@link Sandbox} that inspect shows; also what a stopped container has. */
