@@ -69,7 +69,7 @@ export function runtimeRequest(
       ...(host.deviceCgroupRules ?? []).map(parseDeviceRule),
     ],
     resources: linuxResources(host) as Omit<LinuxResources, 'devices'>,
-    sysctls: host.sysctls,
+    sysctls: { ...host.sysctls, ...sandbox.sysctls },
     ...(security.unmask ? { maskedPaths: [], readonlyPaths: [] } : {}),
     ...(host.maskedPaths && { maskedPaths: host.maskedPaths }),
     ...(host.readonlyPaths && { readonlyPaths: host.readonlyPaths }),
