@@ -318,6 +318,16 @@ export default area('network', [
     'docker network disconnect $N $N',
   ],
   [
+    'endpoint-sysctls',
+    CREATE,
+    `docker run --rm --network 'name='$N',"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.IFNAME.forwarding=0"' $I cat /proc/sys/net/ipv4/conf/eth0/log_martians /proc/sys/net/ipv4/conf/eth0/forwarding`,
+  ],
+  [
+    'endpoint-sysctls-named',
+    CREATE,
+    'docker run --rm --network name=$N,driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.eth0.log_martians=1 $I true',
+  ],
+  [
     'events',
     "since=$(date +%s); docker network create --subnet 10.231.7.0/24 $N >/dev/null; docker run -d --name $N --network $N $I sleep 100 >/dev/null; docker network disconnect $N $N; docker network rm $N >/dev/null; docker events --since $since --until $(($(date +%s)+1)) --filter type=network --filter network=$N --format '{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}}'",
   ],
