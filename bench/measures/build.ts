@@ -20,16 +20,17 @@ interface Build {
   folder?: string
 }
 
-/** Milliseconds of a build. Its image goes away again, its cache stays. */
+/** Milliseconds of a build. Its image stays, as it does for whoever builds again and again, until {@link cleanUp}. */
 async function build(target: Target, options: Build): Promise<number> {
   const { dockerfile, args = [], classic = false, folder = makeFolder() } = options
   fs.writeFileSync(path.join(folder, 'Dockerfile'), dockerfile)
   const env = { DOCKER_BUILDKIT: classic ? '0' : '1', BUILDX_NO_DEFAULT_ATTESTATIONS: '1' }
   try {
-    const elapsed = await milliseconds(() =>
-      target.dockerWith(env, 'build', '-q', '-t', IMAGE, ...args, folder),
-    )
-    await target.docker('rmi', '-f', IMAGE)
+    let id = ''
+    const elapsed = await milliseconds(async () => {
+      id = await target.dockerWith(env, 'build', '-q', '-t', IMAGE, ...args, folder)
+    })
+    if (id.startsWith('sha256:')) built.push({ target, id: id.trim() })
     return elapsed
   } finally {
     if (options.folder === undefined) fs.rmSync(folder, { recursive: true })
@@ -53,10 +54,16 @@ function largeContext(): string {
   return folder
 }
 
-/** Removed when all is measured: ext4 is slow to make files where many have just been removed. */
 const made: string[] = []
-const removeContexts = async (): Promise<void> => {
+const built: { target: Target; id: string }[] = []
+
+/** Not before all is measured: ext4 is slow to make files where many have just been removed. */
+async function cleanUp(): Promise<void> {
   for (const folder of made.splice(0)) fs.rmSync(folder, { recursive: true })
+  for (const { target, id } of new Map(
+    built.splice(0).map(each => [`${each.target.name} ${each.id}`, each]),
+  ).values())
+    await target.docker('rmi', '-f', id)
 }
 
 const steps = Array.from({ length: 20 }, (_, index) => `RUN echo ${index} > /step-${index}\n`)
@@ -72,6 +79,7 @@ const FOUR = [
 ].join('')
 
 const measure = (name: string, goal: number, rounds: number, more: Pick<Measure, 'prepare' | 'sample'>) => ({
+  prepare: async () => cleanUp,
   name,
   unit: 'ms' as const,
   better: 'lower' as const,
@@ -87,7 +95,6 @@ const twenty = (goal: number, classic: boolean): Measure =>
 
 const context = (goal: number, classic: boolean): Measure =>
   measure(`${title(classic)}: a new context of ${FILES} files (100 MB)`, goal, 5, {
-    prepare: async () => removeContexts,
     sample: target => build(target, { dockerfile: COPY, folder: largeContext(), classic }),
   })
 
@@ -100,7 +107,7 @@ async function prepareContext(target: Target): Promise<() => Promise<void>> {
   const folder = largeContext()
   contexts.set(target, folder)
   await build(target, { dockerfile: COPY, folder })
-  return removeContexts
+  return cleanUp
 }
 
 export const buildMeasures: Measure[] = [
@@ -109,7 +116,7 @@ export const buildMeasures: Measure[] = [
   measure('build: the same again, all from the cache', 1, 10, {
     async prepare(target) {
       await build(target, { dockerfile: TWENTY })
-      return async () => {}
+      return cleanUp
     },
     sample: target => build(target, { dockerfile: TWENTY }),
   }),
@@ -138,6 +145,7 @@ export const buildMeasures: Measure[] = [
     better: 'lower',
     limit: 200,
     rounds: 1,
+    prepare: async () => cleanUp,
     async sample(target) {
       const peak = memoryPeak(target.enginePids())
       const dockerfile = 'FROM busybox\nRUN head -c 1000000000 /dev/urandom > /large\n'

@@ -14,6 +14,7 @@ import {
 import type { FilePool } from '../solve/file-pool.ts'
 import type { LayerTarResult } from '../solve/layer-tar.ts'
 import type { Layers } from '../solve/layers.ts'
+import { isWithoutAttributes } from '../solve/linker.ts'
 import type { Records } from '../solve/records.ts'
 import type { Root } from '../solve/root.ts'
 
@@ -161,6 +162,7 @@ export async function layerBlob(
       job: 'tar',
       folder: layers.path(id),
       file,
+      isBare: isWithoutAttributes(layers.path(id)),
       ...(epoch !== undefined && { epoch }),
     })
     lease.add(tar.digest)

@@ -33,7 +33,7 @@ export type FileJob =
   | { job: 'digest'; rootFd: number; selections: Selection[]; contents?: FolderContents }
   | { job: 'unpack'; file: string; rootFd: number }
   | { job: 'exclude'; folder: string; exclude: string[] }
-  | { job: 'tar'; folder: string; file: string; epoch?: number }
+  | { job: 'tar'; folder: string; file: string; epoch?: number; isBare?: boolean }
   | { job: 'usage'; folder: string }
   | { job: 'remove'; paths: string[] }
 
@@ -59,7 +59,9 @@ async function run(work: FileJob): Promise<unknown> {
         ...(work.epoch !== undefined && { epoch: work.epoch }),
       }
       for (const action of work.actions) await applyAction(context, action)
-      linker?.finish()
+      const isLinked = (action: FileAction): boolean =>
+        action.action === 'copy' && !action.unpack && (work.links?.inputs.includes(action.from!) ?? false)
+      linker?.finish(work.actions.every(isLinked))
       return undefined
     }
     case 'digest':
@@ -70,7 +72,7 @@ async function run(work: FileJob): Promise<unknown> {
     case 'exclude':
       return removeIgnored(work.folder, '', new IgnoreMatcher(work.exclude))
     case 'tar':
-      return writeLayerTar(work.folder, work.file, work.epoch)
+      return writeLayerTar(work.folder, work.file, work)
     case 'usage':
       return contentLength(work.folder)
     case 'remove':

@@ -25,11 +25,23 @@ export interface LayerTarResult {
   content: number
 }
 
-/** Write the tar of the overlay layer in `folder` to `file`. `epoch` (seconds) is the latest time that an entry may have. */
-export async function writeLayerTar(folder: string, file: string, epoch?: number): Promise<LayerTarResult> {
+export interface LayerTarOptions {
+  /** Seconds: the latest time that an entry may have. */
+  epoch?: number
+  /** Files have no attributes: nobody need look for them. Folders may. */
+  isBare?: boolean
+}
+
+/** Write the tar of the overlay layer in `folder` to `file`. */
+export async function writeLayerTar(
+  folder: string,
+  file: string,
+  options: LayerTarOptions,
+): Promise<LayerTarResult> {
   const out = new TarFile(await fs.promises.open(file, 'wx', 0o600))
   try {
-    for (const _ of new LayerWalk(out, epoch).walk(fromText(folder), '')) await out.flush()
+    const walk = new LayerWalk(out, options)
+    for (const _ of walk.walk(fromText(folder), '')) await out.flush()
     return await out.finish()
   } finally {
     await out.close()
@@ -131,9 +143,11 @@ interface Member {
 class LayerWalk {
   readonly #out: TarFile
   readonly #latest: bigint | undefined
+  readonly #isBare: boolean
   readonly #links = new Map<string, ByteString>()
 
-  constructor(out: TarFile, epoch: number | undefined) {
+  constructor(out: TarFile, { epoch, isBare = false }: LayerTarOptions) {
+    this.#isBare = isBare
     this.#out = out
     this.#latest = epoch === undefined ? undefined : BigInt(epoch) * 1_000_000_000n
   }
@@ -177,7 +191,7 @@ class LayerWalk {
       stat,
       size: isFile ? Number(stat.size) : 0,
       linkName: type === fs.constants.S_IFLNK ? fs.readlinkSync(fsPath(place), 'latin1') : '',
-      xattrs: attributes(place),
+      xattrs: isFile && this.#isBare ? [] : attributes(place),
     })
     if (isFile) yield* this.#out.writeFile(place, Number(stat.size))
   }

@@ -13,10 +13,16 @@ import * as linux from '../../linux/index.ts'
 import type { Folder } from './tree.ts'
 
 const MARK = 'trusted.gantry.linked'
+const ALL = 'all'
 
 /** Whether a layer has files that are elsewhere too. */
 export function hasLinkedFiles(upperdir: string): boolean {
   return linux.getxattr(fs.realpathSync(upperdir), MARK) !== undefined
+}
+
+/** Whether no file of a layer has attributes, so that nobody need look for them. */
+export function isWithoutAttributes(upperdir: string): boolean {
+  return linux.getxattr(fs.realpathSync(upperdir), MARK)?.toString() === ALL
 }
 
 interface Pending {
@@ -63,14 +69,15 @@ export class Linker {
     return this.#folders.get(to.path(''))?.files.has(name) ?? false
   }
 
-  finish(): void {
+  /** `isAll`: nothing but these files and folders was put into the layer. */
+  finish(isAll: boolean): void {
     let isUsed = false
     for (const { place, files, times } of this.#folders.values()) {
       for (const [name, source] of files) link(source, `${place}/${name}`)
       if (times) linux.lutimens(place, times.atimeNs, times.mtimeNs)
       isUsed ||= files.size > 0
     }
-    if (isUsed) linux.setxattr(this.#upperdir, MARK, Buffer.from('1'))
+    if (isUsed) linux.setxattr(this.#upperdir, MARK, Buffer.from(isAll ? ALL : 'some'))
   }
 }
 

@@ -4,8 +4,8 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { hasCode, invalid, notFound, unavailable } from '../../errors.ts'
 import type { GitOp } from '../plan/ops.ts'
+import { digestText } from '../solve/keys.ts'
 import type { Fetched } from '../solve/solver.ts'
-import { digestText } from '../solve/solver.ts'
 import { Tree, using } from '../solve/tree.ts'
 
 /** `scratch` is a folder for work. */

@@ -4,7 +4,8 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { invalid, messageOf, unavailable } from '../../errors.ts'
 import type { HttpOp } from '../plan/ops.ts'
-import { digestText, type Fetched } from '../solve/solver.ts'
+import { digestText } from '../solve/keys.ts'
+import type { Fetched } from '../solve/solver.ts'
 
 export interface Download {
   file: string
