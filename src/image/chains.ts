@@ -15,6 +15,7 @@ import type { ContentStore, Growing } from './content-store.ts'
 import { type ChainId, chainIds, hexOf } from './digest.ts'
 import type { WhiteoutStyle } from './layer/apply.ts'
 import type { ApplyRequest, ApplyResult } from './layer/apply-task.ts'
+import { Semaphore } from './semaphore.ts'
 import {
   type LayerBlob,
   MAX_LAYER_BYTES,
@@ -179,7 +180,7 @@ export class Chains {
 
   async unpack(layers: readonly LayerBlob[], options: UnpackOptions = {}): Promise<ChainId | undefined> {
     const chain = chainIds(layers.map(layer => layer.diffId))
-    const slots = new Slots(this.#options.copyParent === undefined ? PARALLEL : 1)
+    const slots = new Semaphore(this.#options.copyParent === undefined ? PARALLEL : 1)
     const work: Promise<void>[] = []
     this.#wanted.add(chain)
     try {
@@ -200,7 +201,7 @@ export class Chains {
     chain: ChainId,
     below: Below,
     layer: LayerBlob,
-    slots: Slots,
+    slots: Semaphore,
     options: UnpackOptions,
   ): Promise<void> {
     for (let other = this.#underWay.get(chain); other !== undefined; other = this.#underWay.get(chain)) {
@@ -221,7 +222,7 @@ export class Chains {
     chain: ChainId,
     below: Below,
     layer: LayerBlob,
-    slots: Slots,
+    slots: Semaphore,
     options: UnpackOptions,
   ): Promise<void> {
     const parent = below.chain
@@ -385,27 +386,5 @@ function spreadFolders(folder: string): void {
     // a hint, not a need
   } finally {
     fs.closeSync(fd)
-  }
-}
-
-/** Lets so many run at once. */
-class Slots {
-  #free: number
-  readonly #waiting: (() => void)[] = []
-
-  constructor(count: number) {
-    this.#free = count
-  }
-
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free === 0) await new Promise<void>(resolve => this.#waiting.push(resolve))
-    else this.#free--
-    try {
-      return await work()
-    } finally {
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#free++
-      else next()
-    }
   }
 }

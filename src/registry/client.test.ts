@@ -372,3 +372,25 @@ test('proxies are read from the environment, and left out for what is near', asy
   await new Registries(store, config).push(`${host}/near`)
   assert.equal(proxy.asked.length, before)
 })
+
+test('a registry that answered lately is not asked again whether it is there, one that went is', async t => {
+  const image = makeImage(1, [100])
+  let refuses = false
+  const { host, asked } = await fakeServer(t, (request, response) => {
+    if (refuses) return request.socket.destroy()
+    const headers = { 'Content-Type': image.mediaType, 'Content-Length': image.manifestBytes.length }
+    if (request.url === '/v2/') response.end()
+    else if (request.url!.includes('/manifests/')) response.writeHead(200, headers).end(image.manifestBytes)
+    else response.end(image.blobs.get(image.manifest.config.digest))
+  })
+  const registries = new Registries(imageStore(t), {}, { ...eager, attempts: 1 })
+  const inspect = () => registries.distributionInspect(`${host}/app`)
+  const pings = () => asked.filter(({ url }) => url === '/v2/').length
+  for (let i = 0; i < 3; i++) await inspect()
+  assert.equal(pings(), 1)
+  refuses = true
+  await assert.rejects(inspect(), /EOF/)
+  refuses = false
+  await inspect()
+  assert.equal(pings(), 2)
+})

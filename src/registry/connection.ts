@@ -49,17 +49,28 @@ export class Connection {
   readonly endpoint: Endpoint
   readonly #wire: Wire
   readonly #options: ConnectionOptions
-  #challenges: Challenge[]
+  #challenges: readonly Challenge[]
 
-  private constructor(wire: Wire, endpoint: Endpoint, challenges: Challenge[], options: ConnectionOptions) {
+  private constructor(
+    wire: Wire,
+    endpoint: Endpoint,
+    challenges: readonly Challenge[],
+    options: ConnectionOptions,
+  ) {
     this.#wire = wire
     this.endpoint = endpoint
     this.#challenges = challenges
     this.#options = options
   }
 
-  /** Ask `endpoint` whether it is there and how it takes credentials. */
-  static async open(wire: Wire, endpoint: Endpoint, options: ConnectionOptions): Promise<Connection> {
+  /** Ask `endpoint` whether it is there and how it takes credentials; not where `challenges` says how it took them lately. */
+  static async open(
+    wire: Wire,
+    endpoint: Endpoint,
+    options: ConnectionOptions,
+    challenges?: readonly Challenge[],
+  ): Promise<Connection> {
+    if (challenges !== undefined) return new Connection(wire, endpoint, challenges, options)
     const answer = await wire.transport.request({
       method: 'GET',
       url: new URL('v2/', endpoint.url),
@@ -69,6 +80,11 @@ export class Connection {
     })
     await drain(answer)
     return new Connection(wire, endpoint, parseChallenges(answer.headers['www-authenticate']), options)
+  }
+
+  /** How the registry takes credentials, as far as it has said. */
+  get challenges(): readonly Challenge[] {
+    return this.#challenges
   }
 
   /** Whether the registry wants tokens, as far as it has said. */

@@ -10,6 +10,7 @@ import {
   normalizePlatform,
 } from '../image/platform.ts'
 import { canonical, familiar, familiarName, type Reference, withDigest } from '../image/reference.ts'
+import type { Semaphore } from '../image/semaphore.ts'
 import type { ReadAhead } from '../image/snapshots.ts'
 import { StoredImage } from '../image/stored-image.ts'
 import {
@@ -27,7 +28,7 @@ import { isIndexType, isManifestType, parseManifest } from './manifests.ts'
 import { LayerProgress, say } from './progress.ts'
 import type { FetchedManifest, Repository } from './repository.ts'
 import { type RetryPolicy, retrying } from './retry.ts'
-import type { Semaphore, SharedWork } from './shared-work.ts'
+import type { SharedWork } from './shared-work.ts'
 import type { PullOptions, PullResult } from './types.ts'
 
 /** What happens to a blob on its way in, told to everyone who waits for it. */

@@ -10,6 +10,7 @@ import {
   withDefaultTag,
   withTag,
 } from '../image/reference.ts'
+import { Semaphore } from '../image/semaphore.ts'
 import type { ImageConfig, Platform } from '../image/types.ts'
 import { Conversations } from './conversations.ts'
 import { login } from './login.ts'
@@ -20,7 +21,7 @@ import { localTags, type PushShared, pushReference } from './push.ts'
 import type { Repository, RepositoryOptions } from './repository.ts'
 import { defaultRetryPolicy, type RetryPolicy } from './retry.ts'
 import { search } from './search.ts'
-import { Semaphore, SharedWork } from './shared-work.ts'
+import { SharedWork } from './shared-work.ts'
 import type { TransportOptions } from './transport.ts'
 import type {
   DistributionInspect,

@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream'
 import { digestOf, isDigest } from '../image/digest.ts'
 import { type Descriptor, type Digest, type Index, type MediaType, mediaTypes } from '../image/types.ts'
+import type { Challenge } from './challenge.ts'
 import { type Call, Connection, type ConnectionOptions, type Wire } from './connection.ts'
 import type { Endpoint } from './endpoints.ts'
 import { RegistryError } from './errors.ts'
@@ -40,17 +41,17 @@ export class Repository {
     this.name = name
   }
 
+  /** `challenges`: see {@link Connection.open}. */
   static async open(
     wire: Wire,
     endpoint: Endpoint,
     name: string,
     options: RepositoryOptions,
+    challenges?: readonly Challenge[],
   ): Promise<Repository> {
     const { actions, ...rest } = options
-    const connection = await Connection.open(wire, endpoint, {
-      ...rest,
-      scopes: [`repository:${name}:${actions}`],
-    })
+    const scopes = [`repository:${name}:${actions}`]
+    const connection = await Connection.open(wire, endpoint, { ...rest, scopes }, challenges)
     return new Repository(connection, name)
   }
 
