@@ -1,7 +1,7 @@
 /** The caches that one build reads and writes. */
 import { invalid, messageOf } from '../../errors.ts'
 import type { Lease } from '../../image/content-store.ts'
-import type { BuildParts } from '../builder.ts'
+import type { BuildParts } from '../one-build.ts'
 import type { BuildRequest, CacheOption } from '../request.ts'
 import type { Root } from '../solve/root.ts'
 import type { Steps } from '../steps.ts'

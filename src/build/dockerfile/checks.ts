@@ -215,7 +215,7 @@ function checkStageNames(file: Dockerfile, report: Report): void {
         range,
       )
     }
-    const as = /\s(as)\s+\S+\s*$/i.exec(from.original)?.[1]
+    const as = from.original.split(/\s+/).at(-2)
     const isUpper = from.written === from.written.toUpperCase()
     if (as && as !== (isUpper ? as.toUpperCase() : as.toLowerCase())) {
       report('FromAsCasing', `'${as}' and '${from.written}' keywords' casing do not match`, range)

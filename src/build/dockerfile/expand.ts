@@ -3,7 +3,7 @@
  * `$name`, `${name}`, `${name:-word}`, `:+`, `:?` and the same without colon, `#`, `##`, `%`, `%%`, `/`, `//`.
  */
 import { invalid } from '../../errors.ts'
-import { globSource } from './glob.ts'
+import { replaceGlob, trimPrefix, trimSuffix } from './glob.ts'
 
 /** The value of a variable, or `undefined` where it is not set. */
 export type Lookup = (name: string) => string | undefined
@@ -237,11 +237,7 @@ class Expansion {
     const value = this.#value(name)
     if (value === undefined)
       return this.#options.keepUnset ? `\${${name}/${all ? '/' : ''}${pattern}/${replacement}}` : ''
-    const matcher = new RegExp(
-      globSource(pattern, { greedy: true, escapeChar: this.#escape }),
-      all ? 'gsu' : 'su',
-    )
-    return value.replace(matcher, () => replacement)
+    return replaceGlob(value, pattern, replacement, { all, escapeChar: this.#escape })
   }
 
   #value(name: string): string | undefined {
@@ -263,16 +259,3 @@ class Expansion {
     return name
   }
 }
-
-function trimPrefix(value: string, pattern: string, greedy: boolean): string {
-  const matcher = new RegExp(`^${globSource(pattern, { greedy })}`, 'su')
-  return value.replace(matcher, '')
-}
-
-function trimSuffix(value: string, pattern: string, greedy: boolean): string {
-  // A regular expression looks for the leftmost start, so the shortest suffix is sought in the reversed text.
-  const matcher = new RegExp(`^(?:${globSource(pattern, { greedy, reversed: true })})`, 'su')
-  return reverse(reverse(value).replace(matcher, ''))
-}
-
-const reverse = (text: string) => [...text].reverse().join('')

@@ -1,32 +1,58 @@
-/** The shell patterns of `${name#pattern}`: `*`, `?` and escapes, as the source of a regular expression. */
+/** The shell patterns of `${name#pattern}`: `*`, `?` and escapes. */
+import { ANY, ANY_MANY, exactly, Pattern, type Token } from './pattern.ts'
 
-export interface GlobOptions {
-  /** `*` takes as much as it can. */
-  greedy: boolean
-  escapeChar?: string
-  /** For a text that is matched from its end: the parts come out in reverse order. */
-  reversed?: boolean
-}
-
-/** The source of a regular expression (flags `su`) that matches what `pattern` matches. Not anchored. */
-export function globSource(pattern: string, options: GlobOptions): string {
-  const escapeChar = options.escapeChar ?? '\\'
-  const parts: string[] = []
+function globTokens(pattern: string, escapeChar: string): Token[] {
+  const tokens: Token[] = []
   const chars = [...pattern]
   for (let index = 0; index < chars.length; index++) {
     const char = chars[index]!
     if (char === '*') {
-      if (parts.at(-1) !== anything(options)) parts.push(anything(options))
-    } else if (char === '?') parts.push('.')
-    else if (char === escapeChar && index + 1 < chars.length) parts.push(literal(chars[++index]!))
-    else parts.push(literal(char))
+      if (tokens.at(-1) !== ANY_MANY) tokens.push(ANY_MANY)
+    } else if (char === '?') tokens.push(ANY)
+    else if (char === escapeChar && index + 1 < chars.length) tokens.push(exactly(chars[++index]!))
+    else tokens.push(exactly(char))
   }
-  return (options.reversed ? parts.reverse() : parts).join('')
+  return tokens
 }
 
-const anything = (options: GlobOptions) => (options.greedy ? '.*' : '.*?')
+/** `value` without the shortest, or longest, piece at its beginning that fits. */
+export function trimPrefix(value: string, pattern: string, longest: boolean): string {
+  const chars = [...value]
+  const length = new Pattern(globTokens(pattern, '\\')).prefix(chars, 0, longest) ?? 0
+  return chars.slice(length).join('')
+}
 
-/** `char` as it has to stand in a regular expression to mean itself. */
-export function literal(char: string): string {
-  return /[\\^$.*+?()[\]{}|/]/.test(char) ? `\\${char}` : char
+/** As {@link trimPrefix}, at its end. */
+export function trimSuffix(value: string, pattern: string, longest: boolean): string {
+  const chars = [...value].reverse()
+  const length = new Pattern(globTokens(pattern, '\\').reverse()).prefix(chars, 0, longest) ?? 0
+  return chars.slice(length).reverse().join('')
+}
+
+/** `value` with the first piece that fits, or `all` of them, replaced; each is as long as it can be. */
+export function replaceGlob(
+  value: string,
+  pattern: string,
+  replacement: string,
+  { all, escapeChar }: { all: boolean; escapeChar: string },
+): string {
+  const tokens = globTokens(pattern, escapeChar)
+  const matcher = new Pattern(tokens)
+  const chars = [...value]
+  let result = ''
+  for (let at = 0; at <= chars.length; ) {
+    const length = matcher.prefix(chars, at, true)
+    // What begins with a star and fits nothing from here on fits nothing later.
+    if (length === undefined && tokens[0] === ANY_MANY) return result + chars.slice(at).join('')
+    if (length === undefined) {
+      result += chars[at++] ?? ''
+      continue
+    }
+    result += replacement
+    if (!all) return result + chars.slice(at + length).join('')
+    if (length === 0) result += chars[at] ?? ''
+    at += Math.max(length, 1)
+    if (at === chars.length && length > 0) break
+  }
+  return result
 }

@@ -1,11 +1,16 @@
 /** The patterns of `.dockerignore` and of `--exclude`: Go's path matching, and `**`, and `!`. */
 import * as path from 'node:path'
 import { invalid } from '../../errors.ts'
-import { literal } from './glob.ts'
+import { ANY_MANY, exactly, IN_NAME, IN_NAME_MANY, Pattern, type Token } from './pattern.ts'
 
-interface Pattern {
+/** Says whether it fits all of a text. */
+export interface Matcher {
+  test(text: string): boolean
+}
+
+interface Rule {
   negated: boolean
-  matches: RegExp
+  matches: Matcher
 }
 
 /** The patterns in a `.dockerignore`: comments and blank lines dropped, paths made clean and relative. */
@@ -36,7 +41,7 @@ function clean(file: string): string {
 
 /** Which paths a list of patterns takes out. The last pattern that fits a path decides. */
 export class IgnoreMatcher {
-  readonly #patterns: Pattern[] = []
+  readonly #patterns: Rule[] = []
   /** Whether a `!` can bring something back from inside a folder that is out. */
   readonly hasNegation: boolean
 
@@ -74,48 +79,73 @@ function prefixesOf(file: string): string[] {
   return prefixes
 }
 
-/** One pattern as a regular expression over a whole path. `**` is any number of folders. */
-function compile(pattern: string): RegExp {
+/** More stars than that, and a regular expression may take for ever. */
+const MAX_STARS = 2
+
+/** One pattern over a whole path. `**` is any number of folders. @throws GantryError `invalid` */
+export function compile(pattern: string, maxStars = MAX_STARS): Matcher {
   const chars = [...pattern]
+  const tokens: Token[] = []
   let source = ''
-  let inClass = false
+  let stars = 0
+  const add = (token: Token, text: string): void => {
+    tokens.push(token)
+    source += text
+    if (token === 'folders' || token.many) stars++
+  }
   for (let index = 0; index < chars.length; index++) {
     const char = chars[index]!
-    if (inClass) {
-      if (char === '\\') {
-        const escaped = chars[++index]
-        if (escaped === undefined) throw bad(pattern)
-        source += literal(escaped)
-        continue
-      }
-      inClass = char !== ']'
-      source += char === '[' ? '\\[' : char
-    } else if (char === '*' && chars[index + 1] === '*') {
+    if (char === '*' && chars[index + 1] === '*') {
       while (chars[index + 1] === '*') index++
       if (chars[index + 1] === '/') index++
-      source += index + 1 >= chars.length ? '.*' : '(?:.*/)?'
-    } else if (char === '*') source += '[^/]*'
-    else if (char === '?') source += '[^/]'
+      if (index + 1 >= chars.length) add(ANY_MANY, '.*')
+      else add('folders', '(?:.*/)?')
+    } else if (char === '*') add(IN_NAME_MANY, '[^/]*')
+    else if (char === '?') add(IN_NAME, '[^/]')
     else if (char === '[') {
-      inClass = true
-      source += '['
+      const { text, end } = readClass(chars, index, pattern)
+      const one = new RegExp(`^${text}$`, 'su')
+      add({ fits: other => one.test(other) }, text)
+      index = end
     } else if (char === '\\') {
       const escaped = chars[++index]
       if (escaped === undefined) throw bad(pattern)
-      source += literal(escaped)
-    } else source += literal(char)
+      add(exactly(escaped), literal(escaped))
+    } else add(exactly(char), literal(char))
   }
-  try {
-    return new RegExp(`^${source}$`, 'su')
-  } catch {
-    throw bad(pattern)
+  return stars > maxStars ? new Pattern(tokens) : new RegExp(`^${source}$`, 'su')
+}
+
+/** `[a-z]`, as a regular expression has it; `end` is where its bracket closes. */
+function readClass(chars: readonly string[], start: number, pattern: string): { text: string; end: number } {
+  let text = '['
+  for (let index = start + 1; index < chars.length; index++) {
+    const char = chars[index]!
+    if (char === '\\') {
+      const escaped = chars[++index]
+      if (escaped === undefined) break
+      text += literal(escaped)
+    } else if (char === ']') {
+      try {
+        new RegExp(`${text}]`, 'su')
+      } catch {
+        break
+      }
+      return { text: `${text}]`, end: index }
+    } else text += char === '[' ? '\\[' : char
   }
+  throw bad(pattern)
+}
+
+/** `char` as it has to stand in a regular expression to mean itself. */
+function literal(char: string): string {
+  return /[\\^$.*+?()[\]{}|/]/.test(char) ? `\\${char}` : char
 }
 
 const bad = (pattern: string) => invalid(`invalid pattern "${pattern}": syntax error in pattern`)
 
 /** Go's `filepath.Match` for one path: `*` and `?` do not cross a slash, `**` is nothing special. */
-export function wildcard(pattern: string): RegExp {
+export function wildcard(pattern: string): Matcher {
   return compile(pattern.replace(/\*{2,}/g, '*'))
 }
 

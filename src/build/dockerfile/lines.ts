@@ -82,9 +82,16 @@ export function splitInstructions(source: string): SourceFile {
 }
 
 const parseErrorless = (message: string, range: LineRange) => new DockerfileError(message, range)
-const chomp = (line: string) => line.replace(/\r+$/, '')
+const chomp = (line: string) => withoutEnd(line, '\r')
 
-const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/
+/** Without those of `chars` that stand at its end. A regular expression would look at each run of them again and again. */
+function withoutEnd(text: string, chars: string): string {
+  let end = text.length
+  while (end > 0 && chars.includes(text[end - 1]!)) end--
+  return text.slice(0, end)
+}
+
+const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=/
 const KNOWN = new Set(['syntax', 'escape', 'check'])
 
 /** Directives stand at the very top; the first line that is none ends them. */
@@ -92,17 +99,18 @@ function readDirectives(lines: string[]): { directives: Directives; escapeChar: 
   const directives: Directives = {}
   let escapeChar = '\\'
   for (const [index, line] of lines.entries()) {
-    const match = DIRECTIVE.exec(chomp(line))
-    if (!match) break
+    const match = DIRECTIVE.exec(line)
+    const value = line.slice(match?.[0].length).trim()
+    if (!match || value === '') break
     const name = match[1]!.toLowerCase() as keyof Directives
     if (!KNOWN.has(name)) break
     const range = { start: index + 1, end: index + 1 }
     if (directives[name]) {
       throw parseErrorless(`only one ${name} parser directive can be used`, range)
     }
-    directives[name] = { value: match[2]!, line: index + 1 }
+    directives[name] = { value, line: index + 1 }
     if (name !== 'escape') continue
-    escapeChar = match[2]!
+    escapeChar = value
     if (escapeChar !== '\\' && escapeChar !== '`') {
       throw parseErrorless(`invalid escape token '${escapeChar}' does not match \` or \\`, range)
     }
@@ -112,7 +120,7 @@ function readDirectives(lines: string[]): { directives: Directives; escapeChar: 
 
 /** The line without a trailing escape character, and whether it had one. Two of them are a literal one. */
 function withoutContinuation(line: string, escapeChar: string): [string, boolean] {
-  const end = line.replace(/[ \t]+$/, '')
+  const end = withoutEnd(line, ' \t')
   if (!end.endsWith(escapeChar) || end.endsWith(escapeChar + escapeChar)) return [line, false]
   return [end.slice(0, -1), true]
 }
