@@ -2,6 +2,7 @@
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { collectRegularly } from '../image/garbage.ts'
+import { takeUp } from '../image/held.ts'
 import { openStorage } from '../image/storage.ts'
 import { type Logger, silent } from '../logger.ts'
 import { KeyedMutex } from '../mutex.ts'
@@ -129,6 +130,8 @@ export class Engine {
       const recovery = new Recovery(context, engine.containers.runner)
       await recovery.settle(findings)
       await recovery.resume(engine.containers.remover)
+      // What the build cache stands on: the builder itself is opened when it is first asked for.
+      await takeUp(snapshots, path.join(dataRoot, 'build/bases'))
       collectRegularly(images, logger, closing.signal)
       return engine
     } catch (error) {
