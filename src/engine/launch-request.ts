@@ -78,7 +78,7 @@ export function runtimeRequest(
     ...(initPath && { initPath }),
     privileged: host.privileged,
     annotations: host.annotations,
-    cgroupPath: cgroupPath(context, record.id, host),
+    cgroupPath: path.posix.join(cgroupParent(context, host), record.id),
   }
 }
 
@@ -155,8 +155,9 @@ function daemonSeccomp({ config }: EngineContext): 'default' | 'unconfined' | { 
   return profile === 'builtin' ? 'default' : { json: fs.readFileSync(profile, 'utf8') }
 }
 
-export function cgroupPath({ config }: Pick<EngineContext, 'config'>, id: string, host: HostSpec): string {
-  return path.posix.join('/', host.cgroupParent || config.cgroupParent || 'gantry', id)
+/** The group, as a path below the root of each hierarchy, in which those of containers are. */
+export function cgroupParent({ config }: Pick<EngineContext, 'config'>, host: HostSpec): string {
+  return path.posix.join('/', host.cgroupParent || config.cgroupParent || 'gantry')
 }
 
 // --- mounts ---

@@ -7,7 +7,7 @@ import { openCgroup, strayCgroups } from '../runtime/cgroup/index.ts'
 import type { ExitRecord, Task } from '../runtime/launcher.ts'
 import type { Container } from './container.ts'
 import type { EngineContext } from './context.ts'
-import { runtimeRequest } from './launch-request.ts'
+import { cgroupParent, runtimeRequest } from './launch-request.ts'
 import { networkContainer } from './network-request.ts'
 import { pathsOf } from './paths.ts'
 import type { Remover } from './remove.ts'
@@ -86,7 +86,7 @@ export class Recovery {
       // Never let go: the start was not finished, and nobody was told of it.
       if (!found.started) await found.delete().catch(() => {})
       else return this.#adopt(container, found)
-    } else if (found) launcher.discard(container.id)
+    }
     if (container.isAlive || container.record.state.pid !== 0) {
       logger.info('a container ended while nobody looked', { container: container.id })
       await this.#context.networks.release(container.id).catch(() => {})
@@ -98,6 +98,7 @@ export class Recovery {
         this.#context.states.settled(container, ended)
       }
     }
+    if (found && !isTask(found)) launcher.discard(container.id)
   }
 
   async #adopt(container: Container, task: Task): Promise<void> {
@@ -130,7 +131,10 @@ export class Recovery {
         logger.warn('a stray shim stays', { id, error: messageOf(error) })
       }
     }
-    for (const { path, id } of strayCgroups()) {
+    const parents = new Set(
+      [{}, ...store.all().map(({ record }) => record.host)].map(host => cgroupParent(this.#context, host)),
+    )
+    for (const { path, id } of [...parents].flatMap(parent => strayCgroups(parent))) {
       const container = store.byId(id)
       if (container ? container.isAlive : !strays.has(id)) continue
       try {

@@ -91,7 +91,13 @@ export class Runner {
       const outside = outsideRuntime(this.#context, record)
       const said = outside && runtimeErrorText(outside.place)
       await this.#unwind(container, task)
-      const failure = containerLaunchFailure(error, record.path, record.config.workingDir ?? '/', said)
+      const { path: command, config, host } = record
+      const launched = {
+        command,
+        cwd: config.workingDir ?? '/',
+        ...(host.sysctls && { sysctls: host.sysctls }),
+      }
+      const failure = containerLaunchFailure(error, launched, said)
       for (const attachment of container.waitingAttachments) attachment.abandon()
       container.waitingAttachments.clear()
       this.#context.states.startFailed(container, failure.exitCode, failure.message)

@@ -84,7 +84,7 @@ export class Sandbox {
 
   /** Everything away, also what a failed test left running. */
   remove(): void {
-    const left = new Set(strayCgroups().map(stray => stray.path))
+    const left = new Set(strayCgroups('/gantry').map(stray => stray.path))
     for (const cgroupPath of this.#cgroups) {
       if (!left.has(cgroupPath)) continue
       const cgroup = openCgroup(cgroupPath)

@@ -31,9 +31,9 @@ describe('the cgroup of a real container', { skip: cannotLaunch() }, () => {
   test('holds what runs in it, and goes with it', async () => {
     const running = await start('sleep 100 & sleep 100 & wait')
     assert.ok(running.cgroup.processes().includes(running.task.pid))
-    assert.ok(strayCgroups().some(stray => stray.id === running.id && stray.busy))
+    assert.ok(strayCgroups('/gantry').some(stray => stray.id === running.id && stray.busy))
     assert.equal(await ended(running), 137)
-    assert.ok(!strayCgroups().some(stray => stray.id === running.id))
+    assert.ok(!strayCgroups('/gantry').some(stray => stray.id === running.id))
   })
 
   test('counts', async () => {
@@ -104,7 +104,7 @@ describe('the cgroup of a real container', { skip: cannotLaunch() }, () => {
     const { exit, output } = await running.finished
     assert.equal(exit.exitCode, 0)
     assert.match(output, /started/)
-    assert.ok(!strayCgroups().some(stray => stray.id === running.id))
+    assert.ok(!strayCgroups('/gantry').some(stray => stray.id === running.id))
   })
 
   test('a stray one is found and removed', () => {
@@ -113,8 +113,8 @@ describe('the cgroup of a real container', { skip: cannotLaunch() }, () => {
     const fd = cgroup.create({})
     if (fd !== undefined) fs.closeSync(fd)
     for (const op of cgroup.ops({}).host) if (op.op === 'mkdir') fs.mkdirSync(op.path)
-    assert.ok(strayCgroups().some(stray => stray.id === id && !stray.busy))
+    assert.ok(strayCgroups('/gantry').some(stray => stray.id === id && !stray.busy))
     cgroup.remove()
-    assert.ok(!strayCgroups().some(stray => stray.id === id))
+    assert.ok(!strayCgroups('/gantry').some(stray => stray.id === id))
   })
 })

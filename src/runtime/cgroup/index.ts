@@ -26,7 +26,7 @@ export function cgroupPath(id: string, parent = ''): string {
 }
 
 /** Paths of the groups below `parent`, in any hierarchy, with whether anything runs in them. Order does not matter. */
-export function strayCgroups(parent = '/gantry'): { path: string; id: string; busy: boolean }[] {
+export function strayCgroups(parent: string): { path: string; id: string; busy: boolean }[] {
   const layout = detectCgroups()
   const roots = [...layout.hierarchies.map(hierarchy => hierarchy.folder), layout.unified].filter(
     root => root !== undefined,
