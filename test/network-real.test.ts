@@ -1,6 +1,7 @@
 /** Real servers and real clients on Gantry's networks: nginx, Redis, PostgreSQL, iperf3, docker compose. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -28,6 +29,30 @@ function lacksCompose(): string | false {
   } catch {
     return 'needs the compose plugin (Debian: apt-get install docker-compose)'
   }
+}
+
+/** Of a host with the files of `folder` behind http://packages.test/, and the resolver that knows only this name. */
+function repositoryHost(folder: string, address: string): string {
+  return `
+    const fs = require('node:fs')
+    require('node:http').createServer((request, response) => {
+      fs.readFile('${folder}/' + request.url.split('/').pop(), (error, data) => {
+        response.statusCode = error ? 404 : 200
+        response.end(data)
+      })
+    }).listen(80, '${address}')
+    const resolver = require('node:dgram').createSocket('udp4')
+    resolver.on('message', (query, from) => {
+      const end = query.indexOf(0, 12) + 5
+      const known = query.subarray(12, end - 4).toString('latin1') === '\\x08packages\\x04test\\0'
+      const isA = query.readUInt16BE(end - 4) === 1
+      const answer = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, ...'${address}'.split('.').map(Number)]
+      const header = [query[0], query[1], 0x81, known ? 0x80 : 0x83, 0, 1, 0, known && isA ? 1 : 0, 0, 0, 0, 0]
+      const parts = [Buffer.from(header), query.subarray(12, end), Buffer.from(known && isA ? answer : [])]
+      resolver.send(Buffer.concat(parts), from.port, from.address)
+    })
+    resolver.bind(53, '${address}', () => console.log('ready'))
+  `
 }
 
 describe('real servers', { skip: cannotRun() }, () => {
@@ -111,6 +136,51 @@ describe('real servers', { skip: cannotRun() }, () => {
     assert.equal(await query('select 6 * 7'), '42')
     await daemon.ok('rm', '-f', 'sql', 'client')
     await daemon.ok('network', 'rm', 'data')
+  })
+
+  test('apt-get finds a repository by name, and reaches it through NAT', async () => {
+    const folder = fs.mkdtempSync(path.join(daemon.folder, 'repository-'))
+    const make = [
+      'mkdir -p /p/DEBIAN /p/usr/bin && cd /repository',
+      "printf 'Package: greeting\\nVersion: 1.0\\nArchitecture: all\\nMaintainer: Nobody <nobody@test>\\nDescription: says hello\\n' > /p/DEBIAN/control",
+      "printf '#!/bin/sh\\necho hello\\n' > /p/usr/bin/greeting && chmod 755 /p/usr/bin/greeting",
+      'dpkg-deb -b /p greeting.deb',
+      'digest() { sha256sum $1 | cut -c1-64; }',
+      '(dpkg-deb -f greeting.deb; echo "Filename: ./greeting.deb"; echo "Size: $(stat -c %s greeting.deb)"; echo "SHA256: $(digest greeting.deb)") > Packages',
+      '(echo "Date: $(date -Ru)"; echo SHA256:; echo " $(digest Packages) $(stat -c %s Packages) Packages") > Release',
+    ]
+    const mount = ['-v', `${folder}:/repository`]
+    await daemon.ok('run', '--rm', ...mount, 'debian:servers', 'sh', '-ec', make.join('\n'))
+    const outside = spawn(
+      'ip',
+      ['netns', 'exec', neighbour.name, process.execPath, '-e', repositoryHost(folder, neighbour.address)],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    try {
+      await once(outside.stdout, 'data')
+      await daemon.ok('network', 'create', 'names')
+      const install = [
+        'rm -rf /etc/apt/sources.list* /etc/apt/apt.conf.d/*proxy*',
+        "echo 'deb [trusted=yes] http://packages.test/ ./' > /etc/apt/sources.list",
+        'apt-get -o Acquire::Retries=0 update && apt-get install -y greeting && greeting',
+      ]
+      daemon.inNetwork('ip', 'route', 'replace', 'default', 'via', neighbour.address)
+      const resolver = ['--network', 'names', '--dns', neighbour.address]
+      const said = await daemon.ok(
+        'run',
+        '--rm',
+        ...resolver,
+        'debian:servers',
+        'sh',
+        '-ec',
+        install.join('\n'),
+      )
+      assert.match(said, /Get:\d+ http:\/\/packages\.test .*greeting/)
+      assert.match(said, /hello$/)
+    } finally {
+      outside.kill()
+    }
+    await daemon.ok('network', 'rm', 'names')
   })
 
   test('iperf3 between containers of a network and through a published port', async () => {

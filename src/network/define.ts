@@ -60,6 +60,24 @@ export function define(spec: NetworkSpec, drivers: readonly string[]): NetworkRe
   }
 }
 
+/** `--config-from`: options and subnets of a configuration network, which is `source`. */
+export function copyConfiguration(record: NetworkRecord, source: NetworkRecord | undefined): void {
+  if (!source) {
+    throw notFound(`configuration network ${JSON.stringify(record.configFrom)} does not exist`)
+  }
+  if (!source.configOnly) {
+    throw forbidden(`network ${record.configFrom} is not a configuration-only network`)
+  }
+  record.ipamConfig = source.ipamConfig && [...source.ipamConfig]
+  record.options = { ...source.options }
+  record.internal = source.internal
+  record.enableIpv4 = source.enableIpv4
+  record.enableIpv6 = source.enableIpv6
+  record.ipamDriver = source.ipamDriver
+  record.ipamOptions = source.ipamOptions
+  for (const [key, value] of Object.entries(source.labels)) record.labels[key] ??= value
+}
+
 /** What is wrong with one subnet of a request, in Docker's words. */
 function checkSubnet(config: IpamConfig): string[] {
   const text = config.subnet ?? ''

@@ -9,11 +9,12 @@
  * 5. {@link Networks.connect}, {@link Networks.disconnect}, {@link Networks.publish} while it runs.
  * 6. {@link Networks.release} when it ended. {@link Networks.forget} when it is removed.
  *
- * Errors are Docker's words in a GantryError. Each change of state is synchronous, so no two can meet half way.
+ * Errors are Docker's words in a GantryError. Each change of state is synchronous, so no two can meet half way; only where the
+ * kernel takes its time to let an interface go (disconnect, remove), the endpoint or network stays known until it is gone.
  */
-import { conflict, forbidden, internal, invalid, messageOf, notFound, notImplemented } from '../errors.ts'
+import { conflict, forbidden, internal, invalid, messageOf, notImplemented } from '../errors.ts'
 import type { Network } from './catalog.ts'
-import { define } from './define.ts'
+import { copyConfiguration, define } from './define.ts'
 import { bridgeOptions, bridgeRules } from './drivers/bridge.ts'
 import { addressOf, checkEndpoint, describeEndpoint, interfaceSysctls } from './endpoint.ts'
 import { checkNames } from './files.ts'
@@ -69,7 +70,7 @@ export class Networks {
       this.#tell('create', record)
       return { id: record.id, warning: '' }
     }
-    if (record.configFrom) this.#copyConfiguration(record)
+    if (record.configFrom) copyConfiguration(record, catalog.lookup(record.configFrom)?.record)
     const driver = live.drivers.get(record.driver)!
     driver.validate(
       record,
@@ -368,25 +369,6 @@ export class Networks {
         ]),
       ),
     }
-  }
-
-  /** `--config-from`: options and subnets of a configuration network. */
-  #copyConfiguration(record: NetworkRecord): void {
-    const source = this.#live.catalog.lookup(record.configFrom)?.record
-    if (!source) {
-      throw notFound(`configuration network ${JSON.stringify(record.configFrom)} does not exist`)
-    }
-    if (!source.configOnly) {
-      throw forbidden(`network ${record.configFrom} is not a configuration-only network`)
-    }
-    record.ipamConfig = source.ipamConfig && [...source.ipamConfig]
-    record.options = { ...source.options }
-    record.internal = source.internal
-    record.enableIpv4 = source.enableIpv4
-    record.enableIpv6 = source.enableIpv6
-    record.ipamDriver = source.ipamDriver
-    record.ipamOptions = source.ipamOptions
-    for (const [key, value] of Object.entries(source.labels)) record.labels[key] ??= value
   }
 
   #writeRules(record: NetworkRecord): void {
