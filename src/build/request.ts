@@ -40,7 +40,12 @@ export type Output =
   | { type: 'local'; open: () => Promise<OutputFolder> }
   | { type: 'tar'; open: () => Promise<NodeJS.WritableStream> }
   /** One tar, or with `layout` its files into a store of the client's. */
-  | { type: 'oci' | 'docker'; names: string[]; open: () => Promise<NodeJS.WritableStream>; layout?: ClientBlobs }
+  | {
+      type: 'oci' | 'docker'
+      names: string[]
+      open: () => Promise<NodeJS.WritableStream>
+      layout?: ClientBlobs
+    }
   /** Only fill the cache. */
   | { type: 'none' }
 
