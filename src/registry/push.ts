@@ -12,7 +12,7 @@ import type { Repository } from './repository.ts'
 import { type RetryPolicy, retrying } from './retry.ts'
 import type { SharedWork } from './shared-work.ts'
 import type { PushOptions, PushResult } from './types.ts'
-import { sendEarly, type Uploaded, upload } from './upload.ts'
+import { type EarlyUpload, sendEarly, type Uploaded, upload } from './upload.ts'
 
 export type UploadEvent =
   | { kind: 'waiting' }
@@ -118,16 +118,16 @@ async function pushLayer(
         // Of the work itself: whoever began it may leave it to others.
         const working = images.content.lease()
         try {
-          let early: Promise<URL | undefined> | undefined
+          let early: Promise<EarlyUpload | undefined> | undefined
           const descriptor = await compressedLayer(images, layer, working, stop, growing => {
             const onBytes = (bytes: number) => emit({ kind: 'sent', bytes, total: layer.size })
-            early = sendEarly(repository, growing, onBytes, stop)
+            early = sendEarly(images.content, repository, layer, growing, onBytes, stop)
           })
           const uploaded = await upload(images.content, repository, descriptor, {
             signal: stop,
             policy,
             sources: sourcesOf(images, reference, descriptor),
-            sent: await early,
+            early: await early,
             onBytes: bytes => emit({ kind: 'sent', bytes, total: descriptor.size }),
             onRetry: (_, delay) => emit({ kind: 'retrying', delay }),
           })

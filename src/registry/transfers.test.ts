@@ -144,51 +144,55 @@ test('two pulls share one transfer; it stops only when nobody waits', async t =>
   assert.ok(store.named(parseReference(`${host}/app:latest`)))
 })
 
-test('an upload that was cut off goes on at the offset that the registry has', async t => {
-  const { host, server } = await startRegistry(t)
-  const image = makeImage(1, [4_000_000])
-  const bodies: number[] = []
-  let cut = true
-  const proxy = await fakeServer(t, (request, response) => {
-    const [hostname, port] = host.split(':')
-    const forward = http.request(
-      {
-        hostname,
-        port,
-        method: request.method,
-        path: request.url,
-        headers: { ...request.headers, host: request.headers.host },
-      },
-      answer => {
-        response.writeHead(answer.statusCode!, answer.headers)
-        answer.pipe(response)
-      },
-    )
-    forward.on('error', () => response.destroy())
-    let passed = 0
-    const isLayer = request.method === 'PATCH' && Number(request.headers['content-length']) > 1_000_000
-    request.on('data', chunk => {
-      passed += chunk.length
-      forward.write(chunk)
-      if (isLayer && cut && passed > 2_000_000) {
-        cut = false
-        // What was passed on has to arrive before the connection goes.
-        setTimeout(() => forward.destroy(), 200)
-        request.pause()
-      }
+for (const plain of [false, true]) {
+  const name = `an upload that was cut off goes on where the registry is${plain ? ', also one of a layer that was not whole' : ''}`
+  test(name, async t => {
+    const { host, server } = await startRegistry(t)
+    const image = makeImage(1, [4_000_000], true, plain)
+    const bodies: number[] = []
+    let cut = true
+    const proxy = await fakeServer(t, (request, response) => {
+      const [hostname, port] = host.split(':')
+      const forward = http.request(
+        {
+          hostname,
+          port,
+          method: request.method,
+          path: request.url,
+          headers: { ...request.headers, host: request.headers.host },
+        },
+        answer => {
+          response.writeHead(answer.statusCode!, answer.headers)
+          answer.pipe(response)
+        },
+      )
+      forward.on('error', () => response.destroy())
+      let passed = 0
+      const isLayer =
+        request.method === 'PATCH' && Number(request.headers['content-length'] ?? 1e9) > 1_000_000
+      request.on('data', chunk => {
+        passed += chunk.length
+        forward.write(chunk)
+        if (isLayer && cut && passed > 2_000_000) {
+          cut = false
+          // What was passed on has to arrive before the connection goes.
+          setTimeout(() => forward.destroy(), 200)
+          request.pause()
+        }
+      })
+      request.on('end', () => forward.end())
+      request.on('close', () => {
+        if (isLayer) bodies.push(passed)
+      })
     })
-    request.on('end', () => forward.end())
-    request.on('close', () => {
-      if (isLayer) bodies.push(passed)
-    })
+    const store = imageStore(t)
+    await keep(store, image, `${proxy.host}/app`)
+    await new Registries(store, {}, eager).push(`${proxy.host}/app`)
+    assert.equal(bodies.length, 2)
+    assert.ok(bodies[1]! < 3_000_000, `sent ${bodies}`)
+    assert.equal(server.store.repository('app')!.tags().length, 1)
   })
-  const store = imageStore(t)
-  await keep(store, image, `${proxy.host}/app`)
-  await new Registries(store, {}, eager).push(`${proxy.host}/app`)
-  assert.equal(bodies.length, 2)
-  assert.ok(bodies[1]! < 3_000_000, `sent ${bodies}`)
-  assert.equal(server.store.content.size(image.layers[0]!.digest), image.layers[0]!.size)
-})
+}
 
 test('a layer is sent while it is compressed; a registry that breaks off then gets it whole', async t => {
   const { host } = await startRegistry(t)

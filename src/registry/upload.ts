@@ -19,8 +19,8 @@ export interface UploadOptions {
   policy?: RetryPolicy
   /** Repositories of the same registry that may have the blob. */
   sources?: string[]
-  /** Where all of it is already, see {@link sendEarly}. */
-  sent?: URL | undefined
+  /** See {@link sendEarly}. */
+  early?: EarlyUpload | undefined
   onBytes?: (sent: number) => void
   onRetry?: (error: unknown, delay: number) => void
 }
@@ -40,13 +40,13 @@ export async function upload(
   blob: Descriptor,
   options: UploadOptions = {},
 ): Promise<Uploaded> {
-  const { signal, sources = [], onBytes, onRetry } = options
+  const { signal, sources = [], early, onBytes, onRetry } = options
   const policy = options.policy ?? defaultRetryPolicy
   const again = { signal, policy, onRetry }
-  if (options.sent && (await finishEarly(repository, options.sent, blob))) return { how: 'uploaded' }
+  if (early?.isWhole && (await finishEarly(repository, early, blob))) return { how: 'uploaded' }
   if (await retrying(() => repository.statBlob(blob.digest), again)) return { how: 'existed' }
   const place = new UploadPlace(content, repository, blob)
-  let location = place.recall()
+  let location = place.recall() ?? early?.location
   if (!location) {
     for (const from of sources.slice(0, MAX_SOURCES)) {
       location = await retrying(() => repository.startUpload({ digest: blob.digest, from }), again)
@@ -101,19 +101,35 @@ export async function upload(
     throw error instanceof Restart ? error.cause : error
   })
   place.forget()
+  early?.forget()
   return { how: 'uploaded' }
 }
 
+/** An upload that was begun before its blob was whole. */
+export interface EarlyUpload {
+  location: URL
+  /** Whether all of it was sent. */
+  isWhole: boolean
+  /** It is finished, or given up: no later push need look for it. */
+  forget(): void
+}
+
 /**
- * Send a blob while it is still being made. Where to finish it, or `undefined` where that did not work: it is not tried again, since
- * {@link upload} can do more with a blob that is whole.
+ * Send what becomes of `layer` while it is still being made. Where that was broken off once, nothing is sent: {@link upload} goes on there
+ * when the blob is whole. The same layer gives the same bytes each time.
  */
 export async function sendEarly(
+  content: ContentStore,
   repository: Repository,
+  layer: Pick<Descriptor, 'digest' | 'size'>,
   growing: Growing,
   onBytes: (sent: number) => void,
   signal?: AbortSignal,
-): Promise<URL | undefined> {
+): Promise<EarlyUpload | undefined> {
+  const place = new UploadPlace(content, repository, layer)
+  const forget = () => place.forget()
+  let location = place.recall()
+  if (location) return { location, isWhole: false, forget }
   let sent = 0
   async function* body(): AsyncGenerator<Buffer> {
     for await (const chunk of follow(growing)) {
@@ -122,17 +138,25 @@ export async function sendEarly(
     }
   }
   try {
-    const location = await repository.startUpload()
+    location = await repository.startUpload()
+    if (!location) return undefined
+    place.remember(location)
     const stream = Readable.from(body(), { objectMode: false })
-    return location && (await repository.sendUpload(location, stream, 0, undefined, signal))
+    const next = await repository.sendUpload(location, stream, 0, undefined, signal)
+    return { location: next, isWhole: true, forget }
   } catch {
-    return undefined
+    return location && { location, isWhole: false, forget }
   }
 }
 
-async function finishEarly(repository: Repository, place: URL, { digest }: Descriptor): Promise<boolean> {
+async function finishEarly(
+  repository: Repository,
+  { location, forget }: EarlyUpload,
+  { digest }: Descriptor,
+): Promise<boolean> {
   try {
-    await repository.finishUpload(place, digest)
+    await repository.finishUpload(location, digest)
+    forget()
     return true
   } catch {
     return false
@@ -162,7 +186,11 @@ class UploadPlace {
   readonly #file: string | undefined
   readonly #origin: string
 
-  constructor(content: ContentStore, repository: Repository, { digest, size }: Descriptor) {
+  constructor(
+    content: ContentStore,
+    repository: Repository,
+    { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
+  ) {
     const { origin } = repository.connection.endpoint.url
     this.#origin = origin
     if (size < WORTH_REMEMBERING) return
