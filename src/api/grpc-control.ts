@@ -1,4 +1,6 @@
 /** `moby.buildkit.v1.Control`: solve, progress, workers, cache and history, for BuildKit's clients. */
+import { once } from 'node:events'
+import { duplexPair } from 'node:stream'
 import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from '@connectrpc/connect'
@@ -15,7 +17,7 @@ import {
   StatusResponseSchema,
   UsageRecordSchema,
 } from './proto/gen/control_pb.js'
-import { findSession } from './session.ts'
+import { acceptSession, findSession, SESSION_ID } from './session.ts'
 
 /** What clients ask for before they use a feature: BuildKit's. */
 export const VERSION = { package: 'github.com/moby/buildkit', version: 'v0.25.1', revision: 'gantry' }
@@ -65,10 +67,27 @@ export function controlService(router: ConnectRouter, context: GrpcContext): voi
       if (request.Delete) builder.history.remove(request.Ref)
       return {}
     },
-    session() {
-      throw new ConnectError('sessions are opened with POST /session', Code.Unimplemented)
-    },
+    session: (requests, call) => session(requests, call),
   })
+}
+
+/** A session inside of a call: the client's HTTP/2 connection in messages of bytes. */
+async function* session(requests: AsyncIterable<{ data: Uint8Array }>, call: HandlerContext) {
+  const header = (name: string) => call.requestHeader.get(name) ?? ''
+  if (header(SESSION_ID) === '') throw new ConnectError('no session ID in the request', Code.InvalidArgument)
+  const [socket, other] = duplexPair()
+  for (const end of [socket, other]) end.on('error', () => {})
+  acceptSession(socket, header)
+  const feed = async (): Promise<void> => {
+    for await (const { data } of requests) {
+      if (!other.write(data)) await once(other, 'drain')
+    }
+  }
+  feed().then(
+    () => other.end(),
+    () => other.destroy(),
+  )
+  for await (const data of other) yield { data: data as Buffer }
 }
 
 type UsageFields = Awaited<ReturnType<GrpcContext['builder']['cache']['list']>>[number]

@@ -8,8 +8,9 @@ import { invalid } from '../errors.ts'
 import type { GrpcContext } from './grpc.ts'
 import { exporterResponse, workerRecord } from './grpc-control.ts'
 import { setDetails, toConnectError } from './grpc-errors.ts'
+import { definedResult, resultDefinition } from './grpc-inputs.ts'
 import { type SolveWords, solveRequest } from './grpc-request.ts'
-import { LLBBridge } from './proto/gen/gateway_pb.js'
+import { LLBBridge, type SolveRequest } from './proto/gen/gateway_pb.js'
 
 /** The header that says which build a call belongs to. */
 const BUILD_ID = 'buildkit-controlapi-buildid'
@@ -141,7 +142,7 @@ export function gatewayService(router: ConnectRouter, context: GrpcContext): voi
         }
         if (request.Frontend !== 'dockerfile.v0')
           throw invalid(`frontend ${request.Frontend} is not supported`)
-        return await solveDockerfile(context, gateway, request.FrontendOpt)
+        return await solveDockerfile(context, gateway, request)
       } catch (error) {
         throw toConnectError(error, call.signal.aborted)
       }
@@ -182,17 +183,27 @@ export function gatewayService(router: ConnectRouter, context: GrpcContext): voi
   })
 }
 
-async function solveDockerfile({ builder }: GrpcContext, gateway: Gateway, attrs: Record<string, string>) {
+async function solveDockerfile(
+  { builder }: GrpcContext,
+  gateway: Gateway,
+  { FrontendOpt: attrs, FrontendInputs }: SolveRequest,
+) {
   const asked = attrs['requestid']
   if (asked !== undefined && asked !== 'frontend.lint') throw invalid(`unsupported request ${asked}`)
-  const words: SolveWords = { ...gateway.words, attrs }
+  const inputs = Object.entries(FrontendInputs).map(([name, definition]) => [name, definedResult(definition)])
+  const words: SolveWords = { ...gateway.words, attrs, inputs: Object.fromEntries(inputs) }
   const result = await builder.build(solveRequest(words))
   gateway.result = result
   const metadata: Record<string, Uint8Array> = {}
   if (attrs['requestid'] === 'frontend.lint') Object.assign(metadata, lintResult(result))
   else if (result.images[0])
     metadata['containerimage.config'] = Buffer.from(JSON.stringify(result.images[0].config))
-  return { result: { result: { case: 'ref' as const, value: { id: result.id } }, metadata } }
+  return {
+    result: {
+      result: { case: 'ref' as const, value: { id: result.id, def: resultDefinition(result.id) } },
+      metadata,
+    },
+  }
 }
 
 /** What `docker build --check` shows. */

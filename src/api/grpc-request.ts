@@ -6,7 +6,7 @@ import { PassThrough, Writable } from 'node:stream'
 import { fromBinary } from '@bufbuild/protobuf'
 import type { BuildRequest, CacheOption, NamedContext, Output } from '../build/index.ts'
 import { parsePlatform } from '../build/index.ts'
-import { invalid, notImplemented } from '../errors.ts'
+import { invalid } from '../errors.ts'
 import { isDigest } from '../image/digest.ts'
 import { BytesMessageSchema } from './proto/gen/session_pb.js'
 import type { Session } from './session.ts'
@@ -22,6 +22,8 @@ export interface SolveWords {
   cacheImports: CacheOption[]
   cacheExports: CacheOption[]
   entitlements: string[]
+  /** Results of other builds, by the names that contexts call them. */
+  inputs?: Record<string, string | undefined>
   folders: LocalFolders
   signal: AbortSignal
 }
@@ -149,7 +151,9 @@ function namedContexts(words: SolveWords): Record<string, NamedContext> {
       if (value.startsWith('local:')) return [name, { kind: 'local', name: value.slice('local:'.length) }]
       if (value.startsWith('oci-layout:')) return [name, layoutContext(words, name, value)]
       if (value.startsWith('input:')) {
-        throw notImplemented('contexts that are results of other builds are not implemented')
+        const build = words.inputs?.[value.slice('input:'.length)]
+        if (build === undefined) throw invalid(`context ${name}: no such input: ${value}`)
+        return [name, { kind: 'result', build }]
       }
       return [name, { kind: 'remote', url: value }]
     }),

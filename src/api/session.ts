@@ -3,6 +3,7 @@ import * as fs from 'node:fs'
 import * as net from 'node:net'
 import * as os from 'node:os'
 import * as path from 'node:path'
+import type { Duplex } from 'node:stream'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { invalid } from '../errors.ts'
 import type { RegistryAuth } from '../registry/types.ts'
@@ -142,17 +143,26 @@ export function findSession(id: string): Promise<Session> {
 /** `POST /session` */
 export async function openSession(call: Call): Promise<void> {
   const { headers } = call.req
-  const id = String(headers['x-docker-expose-session-uuid'] ?? '')
-  if (id === '') throw invalid('no session ID in the request')
   const upgrade = call.upgrade
   if (upgrade !== 'h2c') throw invalid('no upgrade proto in request')
-  const methods = headers['x-docker-expose-session-grpc-method'] ?? []
+  const text = (name: string) => String(headers[name] ?? '')
+  if (text(SESSION_ID) === '') throw invalid('no session ID in the request')
   const { socket, head } = call.takeSocket()
   socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n')
   if (head.length > 0) socket.unshift(head)
+  acceptSession(socket, text)
+}
+
+export const SESSION_ID = 'x-docker-expose-session-uuid'
+
+/** A client serves on `socket`; `header` says how it introduced itself. */
+export function acceptSession(socket: Duplex, header: (name: string) => string): void {
+  const id = header(SESSION_ID)
   const rpc = new RpcConnection(socket)
-  const list = (Array.isArray(methods) ? methods : methods.split(',')).map(method => method.trim())
-  const session = new Session(id, String(headers['x-docker-expose-session-sharedkey'] ?? ''), list, rpc)
+  const list = header('x-docker-expose-session-grpc-method')
+    .split(',')
+    .map(method => method.trim())
+  const session = new Session(id, header('x-docker-expose-session-sharedkey'), list, rpc)
   sessions.set(id, session)
   rpc.onClose(() => {
     if (sessions.get(id) === session) sessions.delete(id)

@@ -18,6 +18,7 @@ import { setBuilding } from './interrupted.ts'
 import { Build, type BuildParts } from './one-build.ts'
 import { hostPlatform } from './plan/platform.ts'
 import type { BuildRequest, BuildResult } from './request.ts'
+import { Results } from './results.ts'
 import { CacheMounts } from './solve/cache-mounts.ts'
 import { FilePool } from './solve/file-pool.ts'
 import { Layers } from './solve/layers.ts'
@@ -54,6 +55,7 @@ export class Builder {
   readonly #images: ImageSource
   readonly #export: ExportContext
   readonly #scratch: string
+  readonly #results = new Results()
   readonly #running = new Map<string, AbortController>()
 
   /** Opens the cache and sweeps what a crash left. */
@@ -165,6 +167,7 @@ export class Builder {
       images: this.#images,
       exporting: this.#export,
       scratch: this.#scratch,
+      results: this.#results,
     }
   }
 

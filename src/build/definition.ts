@@ -42,8 +42,8 @@ export interface DefinitionContext {
   /** Some files of a folder of the client's. */
   fromClient: (name: string, only: string[]) => Promise<LocalFolder>
   scratch: string
-  /** Takes an image of the client's in and answers with its id. */
-  layoutImage: (layout: Extract<NamedContext, { kind: 'layout' }>) => Promise<Digest>
+  /** Takes an image in for this build and answers with its id. */
+  lentImage: (context: Extract<NamedContext, { kind: 'layout' | 'result' }>) => Promise<Digest>
 }
 
 export async function loadDefinition(context: DefinitionContext): Promise<Definition> {
@@ -239,7 +239,9 @@ async function namedContext(
   input: NamedContext,
 ): Promise<ContextSource> {
   if (input.kind === 'image') return input
-  if (input.kind === 'layout') return { kind: 'image', ref: await context.layoutImage(input) }
+  if (input.kind === 'layout' || input.kind === 'result') {
+    return { kind: 'image', ref: await context.lentImage(input) }
+  }
   if (input.kind === 'local') {
     const text = await fromClient(context, input.name, '.dockerignore')
     return { kind: 'local', name: input.name, exclude: parseIgnore(text ?? '') }

@@ -15,11 +15,12 @@ import { writeOutputs } from './export/outputs.ts'
 import { type Converted, type ConvertOptions, convert } from './plan/convert.ts'
 import { flatten, type Vertex } from './plan/ops.ts'
 import { formatPlatform, hostPlatform } from './plan/platform.ts'
-import type { BuildRequest, BuildResult } from './request.ts'
+import type { BuildRequest, BuildResult, NamedContext } from './request.ts'
+import type { Results } from './results.ts'
 import { failedVertex } from './solve/failures.ts'
 import type { Layers } from './solve/layers.ts'
 import type { OnProgress } from './solve/progress.ts'
-import type { BuildSession, ClientBlobs, LocalFolder } from './solve/session.ts'
+import type { BuildSession, LocalFolder } from './solve/session.ts'
 import type { Solver } from './solve/solver.ts'
 import type { Solving } from './solve/solving.ts'
 import type { ImageSource } from './sources/images.ts'
@@ -37,6 +38,7 @@ export interface BuildParts {
   images: ImageSource
   exporting: ExportContext
   scratch: string
+  results: Results
 }
 
 type Resolve = ConvertOptions['resolveImage']
@@ -49,8 +51,8 @@ export class Build {
   readonly #onProgress: OnProgress
   readonly #steps: Steps
   readonly #locals = new Map<string, LocalFolder>()
-  /** Let go of images that the client lent. */
-  readonly #layouts: (() => void)[] = []
+  /** Let go of images that are here for this build only. */
+  readonly #lent: (() => void)[] = []
   readonly #resolved = new Map<string, ReturnType<ImageSource['resolve']>>()
 
   constructor(
@@ -98,7 +100,7 @@ export class Build {
         locals: this.#locals,
         fromClient: (name, only) => this.#fromClient(name, only),
         scratch: this.#parts.scratch,
-        layoutImage: ({ blobs, digest }) => this.#layoutImage(blobs, digest),
+        lentImage: one => this.#lentImage(one),
       })
       const checks = new Checks(definition, this.#request)
       if (this.#request.check) {
@@ -123,14 +125,18 @@ export class Build {
       solving.release()
       caches.release()
       for (const folder of this.#locals.values()) folder.release()
-      for (const forget of this.#layouts) forget()
+      for (const forget of this.#lent) forget()
     }
   }
 
-  async #layoutImage(blobs: ClientBlobs, digest: Digest): Promise<Digest> {
+  async #lentImage(one: Extract<NamedContext, { kind: 'layout' | 'result' }>): Promise<Digest> {
+    const { options, exporting, results } = this.#parts
     const [platform = hostPlatform] = this.#request.platforms ?? []
-    const { id, forget } = await importLayout(this.#parts.options.images, blobs, digest, platform)
-    this.#layouts.push(forget)
+    const { id, forget } =
+      one.kind === 'layout'
+        ? await importLayout(options.images, one.blobs, one.digest, platform)
+        : await results.lend(one.build, platform, options.images, exporting, this.#signal)
+    this.#lent.push(forget)
     return id
   }
 
@@ -174,6 +180,7 @@ export class Build {
       solved,
       configFields: root => caches.inline(root, solving.traces),
     })
+    this.#parts.results.keep(this.#id, solved)
     const roots = solved.map(({ root }) => root)
     Object.assign(result.metadata, await caches.export(roots, solving.traces))
     return result

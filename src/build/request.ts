@@ -26,6 +26,8 @@ export type NamedContext =
   | { kind: 'image'; ref: string }
   /** An image in a store of the client's; `digest` is of its manifest or index. */
   | { kind: 'layout'; blobs: ClientBlobs; digest: Digest }
+  /** What an earlier build of this daemon came to, by that build's id. */
+  | { kind: 'result'; build: string }
 
 export type Output =
   | {

@@ -221,6 +221,50 @@ secrets: { word: { file: ./secret } }
     assert.equal(said, 'said 3\nfrom beside')
     assert.equal(await ok('inspect', '-f', '{{.Config.Labels.made}}', 'composed'), 'by-compose')
   })
+
+  test('compose and bake hand the result of one build to the next', async () => {
+    const folder = write({
+      file: 'from the base\n',
+      'compose.yaml': `services:
+  base:
+    image: handed-base
+    build: { context: ., dockerfile_inline: "FROM busybox\\nCOPY file /b\\nENV SAID=yes\\n" }
+  app:
+    image: handed-app
+    build:
+      context: .
+      additional_contexts: { parent: "service:base" }
+      dockerfile_inline: "FROM parent\\nRUN echo $$SAID >> /b\\n"
+`,
+      'bake.hcl': `target "base" {
+  dockerfile-inline = "FROM busybox\\nCOPY file /b\\n"
+}
+target "app" {
+  contexts = { taken = "target:base" }
+  dockerfile-inline = "FROM scratch\\nCOPY --from=taken /b /bin/busybox /\\nCMD [\\"/busybox\\", \\"cat\\", \\"/b\\"]"
+  tags = ["baked"]
+}
+`,
+    })
+    await ok('compose', '--project-directory', folder, '-f', path.join(folder, 'compose.yaml'), 'build')
+    const said = await ok('run', '--rm', '--network', 'none', 'handed-app', 'cat', '/b')
+    assert.equal(said, 'from the base\nyes')
+    const images = (await ok('images', '-aq')).split('\n').length
+    const bake = { env: { BUILDX_NO_DEFAULT_ATTESTATIONS: '1', BUILDX_BAKE_ENTITLEMENTS_FS: '0' } }
+    const baked = await daemon.dockerWith(
+      bake,
+      'buildx',
+      'bake',
+      '-f',
+      path.join(folder, 'bake.hcl'),
+      '--set',
+      `*.context=${folder}`,
+      'app',
+    )
+    assert.equal(baked.code, 0, baked.stderr)
+    assert.equal(await ok('run', '--rm', '--network', 'none', 'baked'), 'from the base')
+    assert.equal((await ok('images', '-aq')).split('\n').length, images + 1, 'what was lent was kept')
+  })
 })
 
 /** Whether a foreign program could run: then there is nothing to tell. */

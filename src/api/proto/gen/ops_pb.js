@@ -11,40 +11,68 @@ import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file ops.proto.
  */
 export const file_ops = /*@__PURE__*/
-  fileDesc("CglvcHMucHJvdG8SAnBiIhkKCkRlZmluaXRpb24SCwoDZGVmGAEgAygMImQKCFBsYXRmb3JtEhQKDEFyY2hpdGVjdHVyZRgBIAEoCRIKCgJPUxgCIAEoCRIPCgdWYXJpYW50GAMgASgJEhEKCU9TVmVyc2lvbhgEIAEoCRISCgpPU0ZlYXR1cmVzGAUgAygJImIKClNvdXJjZUluZm8SEAoIZmlsZW5hbWUYASABKAkSDAoEZGF0YRgCIAEoDBIiCgpkZWZpbml0aW9uGAMgASgLMg4ucGIuRGVmaW5pdGlvbhIQCghsYW5ndWFnZRgEIAEoCSI/CgVSYW5nZRIbCgVzdGFydBgBIAEoCzIMLnBiLlBvc2l0aW9uEhkKA2VuZBgCIAEoCzIMLnBiLlBvc2l0aW9uIisKCFBvc2l0aW9uEgwKBGxpbmUYASABKAUSEQoJY2hhcmFjdGVyGAIgASgFYgZwcm90bzM");
+  fileDesc("CglvcHMucHJvdG8SAnBiIkUKAk9wEhkKBmlucHV0cxgBIAMoCzIJLnBiLklucHV0Eh4KBnNvdXJjZRgDIAEoCzIMLnBiLlNvdXJjZU9wSABCBAoCb3AiJgoFSW5wdXQSDgoGZGlnZXN0GAEgASgJEg0KBWluZGV4GAIgASgDIh4KCFNvdXJjZU9wEhIKCmlkZW50aWZpZXIYASABKAkiIgoKT3BNZXRhZGF0YRIUCgxpZ25vcmVfY2FjaGUYASABKAgiigEKCkRlZmluaXRpb24SCwoDZGVmGAEgAygMEi4KCG1ldGFkYXRhGAIgAygLMhwucGIuRGVmaW5pdGlvbi5NZXRhZGF0YUVudHJ5Gj8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEh0KBXZhbHVlGAIgASgLMg4ucGIuT3BNZXRhZGF0YToCOAEiZAoIUGxhdGZvcm0SFAoMQXJjaGl0ZWN0dXJlGAEgASgJEgoKAk9TGAIgASgJEg8KB1ZhcmlhbnQYAyABKAkSEQoJT1NWZXJzaW9uGAQgASgJEhIKCk9TRmVhdHVyZXMYBSADKAkiYgoKU291cmNlSW5mbxIQCghmaWxlbmFtZRgBIAEoCRIMCgRkYXRhGAIgASgMEiIKCmRlZmluaXRpb24YAyABKAsyDi5wYi5EZWZpbml0aW9uEhAKCGxhbmd1YWdlGAQgASgJIj8KBVJhbmdlEhsKBXN0YXJ0GAEgASgLMgwucGIuUG9zaXRpb24SGQoDZW5kGAIgASgLMgwucGIuUG9zaXRpb24iKwoIUG9zaXRpb24SDAoEbGluZRgBIAEoBRIRCgljaGFyYWN0ZXIYAiABKAViBnByb3RvMw");
+
+/**
+ * Describes the message pb.Op.
+ * Use `create(OpSchema)` to create a new message.
+ */
+export const OpSchema = /*@__PURE__*/
+  messageDesc(file_ops, 0);
+
+/**
+ * Describes the message pb.Input.
+ * Use `create(InputSchema)` to create a new message.
+ */
+export const InputSchema = /*@__PURE__*/
+  messageDesc(file_ops, 1);
+
+/**
+ * Describes the message pb.SourceOp.
+ * Use `create(SourceOpSchema)` to create a new message.
+ */
+export const SourceOpSchema = /*@__PURE__*/
+  messageDesc(file_ops, 2);
+
+/**
+ * Describes the message pb.OpMetadata.
+ * Use `create(OpMetadataSchema)` to create a new message.
+ */
+export const OpMetadataSchema = /*@__PURE__*/
+  messageDesc(file_ops, 3);
 
 /**
  * Describes the message pb.Definition.
  * Use `create(DefinitionSchema)` to create a new message.
  */
 export const DefinitionSchema = /*@__PURE__*/
-  messageDesc(file_ops, 0);
+  messageDesc(file_ops, 4);
 
 /**
  * Describes the message pb.Platform.
  * Use `create(PlatformSchema)` to create a new message.
  */
 export const PlatformSchema = /*@__PURE__*/
-  messageDesc(file_ops, 1);
+  messageDesc(file_ops, 5);
 
 /**
  * Describes the message pb.SourceInfo.
  * Use `create(SourceInfoSchema)` to create a new message.
  */
 export const SourceInfoSchema = /*@__PURE__*/
-  messageDesc(file_ops, 2);
+  messageDesc(file_ops, 6);
 
 /**
  * Describes the message pb.Range.
  * Use `create(RangeSchema)` to create a new message.
  */
 export const RangeSchema = /*@__PURE__*/
-  messageDesc(file_ops, 3);
+  messageDesc(file_ops, 7);
 
 /**
  * Describes the message pb.Position.
  * Use `create(PositionSchema)` to create a new message.
  */
 export const PositionSchema = /*@__PURE__*/
-  messageDesc(file_ops, 4);
+  messageDesc(file_ops, 8);
 
