@@ -12,7 +12,10 @@ test('counts what it is told, and names what the engine is', async () => {
         return () => {}
       },
     },
-    health: { onResult: undefined as ((healthy: boolean) => void) | undefined },
+    health: {
+      onResult: undefined as ((healthy: boolean) => void) | undefined,
+      onStart: undefined as ((milliseconds: number) => void) | undefined,
+    },
     system: {
       info: async () => ({
         containersRunning: 2,
@@ -36,6 +39,7 @@ test('counts what it is told, and names what the engine is', async () => {
   }
   const metrics = new Metrics(engine as unknown as Engine)
   emit()
+  engine.health.onStart?.(30)
   engine.health.onResult?.(true)
   engine.health.onResult?.(false)
   metrics.called('POST', '/containers/abc/start', 30)
@@ -50,6 +54,9 @@ test('counts what it is told, and names what the engine is', async () => {
     'engine_daemon_events_total 1',
     'engine_daemon_events_subscribers_total 2',
     'engine_daemon_health_checks_total 2',
+    'engine_daemon_health_check_start_duration_seconds_bucket{le="0.025"} 0',
+    'engine_daemon_health_check_start_duration_seconds_bucket{le="0.05"} 1',
+    'engine_daemon_health_check_start_duration_seconds_count 1',
     'engine_daemon_health_checks_failed_total 1',
   ]) {
     assert.ok(text.split('\n').includes(line), line)

@@ -28,12 +28,14 @@ class Histogram {
     for (const [index, bound] of BUCKETS.entries()) if (seconds <= bound) this.#counts[index]!++
   }
 
-  lines(name: string, label: string): string[] {
+  lines(name: string, label = ''): string[] {
+    const bucket = (bound: number | string) => `${name}_bucket{${label}${label && ','}le="${bound}"}`
+    const labels = label && `{${label}}`
     return [
-      ...BUCKETS.map((bound, index) => `${name}_bucket{${label},le="${bound}"} ${this.#counts[index]}`),
-      `${name}_bucket{${label},le="+Inf"} ${this.#count}`,
-      `${name}_sum{${label}} ${this.#sum}`,
-      `${name}_count{${label}} ${this.#count}`,
+      ...BUCKETS.map((bound, index) => `${bucket(bound)} ${this.#counts[index]}`),
+      `${bucket('+Inf')} ${this.#count}`,
+      `${name}_sum${labels} ${this.#sum}`,
+      `${name}_count${labels} ${this.#count}`,
     ]
   }
 }
@@ -41,6 +43,7 @@ class Histogram {
 /** Counts what an engine does from the moment it is made. */
 export class Metrics {
   readonly #engine: Engine
+  readonly #checkStarts = new Histogram()
   readonly #actions = new Map(ACTIONS.map(action => [action, new Histogram()]))
   #events = 0
   #checks = 0
@@ -51,6 +54,7 @@ export class Metrics {
     engine.events.listen(() => {
       this.#events++
     })
+    engine.health.onStart = milliseconds => this.#checkStarts.observe(milliseconds / 1000)
     engine.health.onResult = healthy => {
       this.#checks++
       if (!healthy) this.#failedChecks++
@@ -114,6 +118,12 @@ export class Metrics {
         info.eventListeners - 1,
       ),
       ...single('events_total', 'counter', 'The number of events logged', this.#events),
+      ...head(
+        'health_check_start_duration_seconds',
+        'histogram',
+        'The number of seconds it takes to prepare to run health checks',
+      ),
+      ...this.#checkStarts.lines('engine_daemon_health_check_start_duration_seconds'),
       ...single(
         'health_checks_failed_total',
         'counter',

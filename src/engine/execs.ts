@@ -209,9 +209,11 @@ export class Execs {
     spec: ExecSpec,
     output: (chunk: Buffer) => void,
     signal: AbortSignal,
+    onStarted?: () => void,
   ): Promise<number> {
     const exec = this.#register(container, spec)
     const started = await this.start(exec.id)
+    onStarted?.()
     started!.stream.on('data', output)
     started!.stream.end()
     const task = exec.task

@@ -27,6 +27,8 @@ export class HealthChecks {
   readonly #execs: Execs
   /** Told of each check's result. */
   onResult: ((healthy: boolean) => void) | undefined
+  /** Told of each check's start: milliseconds from when it was due until its command ran. */
+  onStart: ((milliseconds: number) => void) | undefined
 
   constructor(context: EngineContext, execs: Execs) {
     this.#context = context
@@ -95,7 +97,10 @@ export class HealthChecks {
         attachStdout: true,
         attachStderr: true,
       }
-      const exitCode = await this.#execs.run(container, spec, chunk => output.add(chunk), killer.signal)
+      const due = performance.now()
+      const keep = (chunk: Buffer): void => output.add(chunk)
+      const started = (): void => this.onStart?.(performance.now() - due)
+      const exitCode = await this.#execs.run(container, spec, keep, killer.signal, started)
       if (killer.signal.aborted && !signal.aborted) {
         const text = `Health check exceeded timeout (${durationText(timeout)})`
         const before = output.text
