@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { hasCode } from '../../errors.ts'
+import { hasCode, notImplemented } from '../../errors.ts'
 import * as linux from '../../linux/index.ts'
 
 const FOLDER = linux.O_PATH | fs.constants.O_DIRECTORY
@@ -38,7 +38,10 @@ export class Folder {
   }
 
   names(): string[] {
-    return fs.readdirSync(this.at('')).sort()
+    const names = fs.readdirSync(this.at('')).sort()
+    const lost = names.find(name => name.includes('\ufffd'))
+    if (lost === undefined) return names
+    throw notImplemented(`${this.path(lost)}: copying files whose names are not UTF-8 is not implemented`)
   }
 
   /** Names of the regular files. */
