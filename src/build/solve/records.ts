@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { readJson, sweepTemporary, writeJsonDurable } from '../../durable.ts'
+import { bootId, readJson, sweepTemporary, writeJsonDurable } from '../../durable.ts'
 import { hexOf } from '../../image/digest.ts'
 import type { ImageBase, Root } from './root.ts'
 
@@ -175,11 +175,3 @@ export const rootOf = (record: CacheRecord): Root => ({
   base: record.base,
   layers: record.layers,
 })
-
-function bootId(): string {
-  try {
-    return fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  } catch {
-    return 'unknown'
-  }
-}
