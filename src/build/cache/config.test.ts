@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type CacheConfig, parseConfig } from './config.ts'
+import { type CacheConfig, parseConfig, parseInline } from './config.ts'
 import { ImportedCache } from './imported.ts'
 
 const digest = (digit: string) => `sha256:${digit.repeat(64)}` as const
@@ -45,6 +45,13 @@ describe('a cache document', () => {
     assert.equal(cache.find(digest('9')), undefined)
     assert.equal(cache.selection(digest('2'), '/out'), '1'.repeat(64))
     assert.equal(cache.selection(digest('2'), '/other'), undefined)
+  })
+
+  test('in an image there are records alone', () => {
+    const { layers, records } = parseInline(bytes([{ digest: digest('1'), layers: [{}] }]), [layer])
+    assert.deepEqual(layers, [layer])
+    assert.deepEqual(records, [{ digest: digest('1'), inputs: [], layers: [{ layer: 0 }] }])
+    assert.throws(() => parseInline(bytes({ records: [] }), [layer]), /invalid build cache/)
   })
 
   test('as BuildKit leaves out zeros, they are zeros', () => {

@@ -43,25 +43,32 @@ export interface ConfigInput {
 const MAX_ENTRIES = 100_000
 
 /**
- * What `bytes` hold. `layers` are those of the image that an inline cache came with: its records mean them.
+ * What `bytes` hold.
  * @throws GantryError `invalid` for everything that is not what it has to be.
  */
-export function parseConfig(bytes: Uint8Array, layers?: readonly ConfigLayer[]): Required<CacheConfig> {
+export function parseConfig(bytes: Uint8Array): Required<CacheConfig> {
   const document = parseJson(bytes)
-  const known = layers ? [...layers] : list(document['layers'], 'layers').map(parseLayer)
-  const records = list(document['records'], 'records')
-  return {
-    layers: known,
-    records: records.map(record => parseRecord(record, records.length, known.length)),
-  }
+  if (!isObject(document)) throw wrong('not a JSON object')
+  const layers = list(document['layers'], 'layers').map(parseLayer)
+  return { layers, records: parseRecords(document['records'], layers.length) }
 }
 
-function parseJson(bytes: Uint8Array): Record<string, unknown> {
+/** As {@link parseConfig}, for what an image's config carries: records alone, which mean the layers of the image. */
+export function parseInline(bytes: Uint8Array, layers: ConfigLayer[]): Required<CacheConfig> {
+  return { layers, records: parseRecords(parseJson(bytes), layers.length) }
+}
+
+function parseRecords(value: unknown, layers: number): ConfigRecord[] {
+  const records = list(value, 'records')
+  return records.map(record => parseRecord(record, records.length, layers))
+}
+
+function parseJson(bytes: Uint8Array): unknown {
   try {
-    const document: unknown = JSON.parse(Buffer.from(bytes).toString('utf8'))
-    if (isObject(document)) return document
-  } catch {}
-  throw wrong('not a JSON object')
+    return JSON.parse(Buffer.from(bytes).toString('utf8'))
+  } catch {
+    throw wrong('not JSON')
+  }
 }
 
 function parseLayer(value: unknown): ConfigLayer {

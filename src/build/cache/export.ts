@@ -220,8 +220,7 @@ function recordsOf(context: CacheExportContext, places: ReadonlyMap<string, numb
 export function inlineConfig(root: Root, context: CacheExportContext): string {
   const below = root.base?.blobs.length ?? 0
   const places = new Map(root.layers.map((layer, index) => [layer, below + index]))
-  const config: CacheConfig = { records: recordsOf(context, places) }
-  return Buffer.from(JSON.stringify(config)).toString('base64')
+  return Buffer.from(JSON.stringify(recordsOf(context, places))).toString('base64')
 }
 
 async function* zstd(

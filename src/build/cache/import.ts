@@ -4,7 +4,14 @@ import type { Lease } from '../../image/content-store.ts'
 import type { ImageStore } from '../../image/image-store.ts'
 import type { StoredImage } from '../../image/stored-image.ts'
 import type { Descriptor, Digest, ImageConfig, Index, Manifest } from '../../image/types.ts'
-import { type CacheConfig, CONFIG_TYPE, type ConfigLayer, INLINE_FIELD, parseConfig } from './config.ts'
+import {
+  type CacheConfig,
+  CONFIG_TYPE,
+  type ConfigLayer,
+  INLINE_FIELD,
+  parseConfig,
+  parseInline,
+} from './config.ts'
 import type { CacheSource } from './imported.ts'
 
 /** Where a cache with its documents and blobs is. */
@@ -63,7 +70,7 @@ function inlineCache(manifest: Manifest, config: ImageConfig): Required<CacheCon
       },
     }),
   )
-  return [parseConfig(Buffer.from(inline, 'base64'), layers)]
+  return [parseInline(Buffer.from(inline, 'base64'), layers)]
 }
 
 /** The cache in an image of the store: no registry is asked for what is here. `undefined` where there is none of that name, or none in it. */
