@@ -98,6 +98,26 @@ test('what does not say its length is left to Node', async t => {
   }
 })
 
+test('a refusal is not asked for twice, however it is sent', async t => {
+  const { get, asked } = await setUp(t, (request, response) => {
+    response.writeHead(429, { 'Retry-After': '7' })
+    if (request.url === '/empty') response.end()
+    else {
+      response.write('slow ')
+      setTimeout(() => response.end('down'), 20)
+    }
+  })
+  for (const [path, text] of [
+    ['/empty', ''],
+    ['/text', 'slow down'],
+  ] as const) {
+    const answer = await get(path)
+    assert.deepEqual([answer.status, answer.headers['retry-after']], [429, '7'])
+    assert.equal((await readBody(answer, 100))!.toString(), text)
+  }
+  assert.equal(asked.length, 2)
+})
+
 test('a body that breaks off, or goes on, fails', async t => {
   const transport = new Transport({ environment: {} })
   for (const [length, text] of [

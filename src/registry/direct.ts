@@ -13,6 +13,8 @@ import type { HttpAnswer, HttpRequest } from './transport.ts'
 
 const BUFFER = 256 << 10
 const MAX_HEAD = 16 << 10
+/** Bytes of a refusal that are read where it does not say how long it is. */
+const MAX_REFUSAL = 64 << 10
 /** Idle connections to one host; milliseconds that each is kept. */
 const MAX_IDLE = 4
 const IDLE_TIMEOUT = 15_000
@@ -55,8 +57,11 @@ export class DirectAgent {
       connection = this.#take(request) ?? (await Connection.open(request, this.#stallTimeout))
       const { head, rest } = await connection.ask(asked, signal)
       const answer = parseHead(head)
-      if (answer === undefined) this.#others.add(url.origin)
-      else return this.#answer(request, connection, answer, rest)
+      if (answer?.length !== undefined) return this.#answer(request, connection, answer, answer.length, rest)
+      // A refusal is no reason to ask once more.
+      if (answer !== undefined && answer.status >= 400)
+        return await refusal(request, connection, answer, rest)
+      this.#others.add(url.origin)
     } catch (error) {
       if (hasCode(error, 'STALLED')) throw error
     }
@@ -65,9 +70,15 @@ export class DirectAgent {
     return undefined
   }
 
-  #answer(request: HttpRequest, connection: Connection, answer: PlainAnswer, rest: Buffer): HttpAnswer {
+  #answer(
+    request: HttpRequest,
+    connection: Connection,
+    answer: Head,
+    length: number,
+    rest: Buffer,
+  ): HttpAnswer {
     const { url, signal } = request
-    const { status, reason, headers, length, mayKeep } = answer
+    const { status, reason, headers, mayKeep } = answer
     const keep = mayKeep ? () => this.#keep(request, connection) : undefined
     const body = new DirectBody(connection, length, rest, keep)
     const onAbort = () => body.destroy(signal!.reason)
@@ -226,6 +237,27 @@ class Connection {
     else this.#socket.resume()
   }
 
+  /** `rest` and what follows until the other side has said all, or `limit` bytes. Ends the connection. */
+  readAll(rest: Buffer, limit: number): Promise<Buffer> {
+    return new Promise(resolve => {
+      let seen = rest
+      const finish = (): boolean => {
+        this.close()
+        resolve(seen)
+        return false
+      }
+      const goOn = (): boolean => {
+        const isOver = seen.length >= limit || seen.toString('latin1', seen.length - 5) === '0\r\n\r\n'
+        return isOver ? finish() : true
+      }
+      this.listen(chunk => {
+        seen = Buffer.concat([seen, chunk])
+        return goOn()
+      }, finish)
+      if (goOn()) this.resume()
+    })
+  }
+
   /** Nothing is expected. Whatever comes, or nothing for a while, ends the connection. */
   rest(onGone: () => void): void {
     this.#listen = () => {
@@ -320,16 +352,42 @@ function brokenOff(): Error {
   return Object.assign(new Error('aborted'), { code: 'ECONNRESET' })
 }
 
-interface PlainAnswer {
+/** An answer whose body does not say its length: as much of it as an explanation may be long. */
+async function refusal(
+  { url }: HttpRequest,
+  connection: Connection,
+  { status, reason, headers }: Head,
+  rest: Buffer,
+): Promise<HttpAnswer> {
+  const bytes = await connection.readAll(rest, MAX_REFUSAL)
+  const isChunked = headers['transfer-encoding'] !== undefined
+  const body = Readable.from([isChunked ? unchunked(bytes) : bytes], { objectMode: false })
+  return { method: 'GET', url, status, reason, headers, body }
+}
+
+/** What is in these chunks, as far as they are whole. RFC 9112, 7.1 */
+function unchunked(bytes: Buffer): Buffer {
+  const parts: Buffer[] = []
+  for (let at = 0; ; ) {
+    const end = bytes.indexOf('\r\n', at)
+    const size = Number.parseInt(bytes.toString('latin1', at, Math.max(at, end)), 16)
+    if (!(size > 0)) return Buffer.concat(parts)
+    parts.push(bytes.subarray(end + 2, end + 2 + size))
+    at = end + 2 + size + 2
+  }
+}
+
+interface Head {
   status: number
   reason: string
   headers: Record<string, string>
-  length: number
+  /** Of the body, where it is said. */
+  length: number | undefined
   mayKeep: boolean
 }
 
-/** A final answer whose body is as long as it says; `undefined` for anything else. RFC 9112. */
-function parseHead(head: string): PlainAnswer | undefined {
+/** The head of a final answer; `undefined` for anything strange. RFC 9112. */
+function parseHead(head: string): Head | undefined {
   const [first = '', ...lines] = head.split('\r\n')
   const status = /^HTTP\/1\.([01]) ([2-5]\d\d)(?: (.*))?$/.exec(first)
   if (status === null) return undefined
@@ -341,15 +399,14 @@ function parseHead(head: string): PlainAnswer | undefined {
     const before = fields.get(name)
     fields.set(name, before === undefined ? field[2]! : `${before}, ${field[2]}`)
   }
-  const length = fields.get('content-length') ?? ''
-  const isPlain =
-    /^\d{1,15}$/.test(length) && !fields.has('transfer-encoding') && !/^[23]04$/.test(status[2]!)
-  if (!isPlain) return undefined
+  const length = fields.get('content-length')
+  const isSound = length === undefined || (/^\d{1,15}$/.test(length) && !fields.has('transfer-encoding'))
+  if (!isSound || /^[23]04$/.test(status[2]!)) return undefined
   return {
     status: Number(status[2]),
     reason: status[3] ?? '',
     headers: Object.fromEntries(fields),
-    length: Number(length),
+    length: length === undefined ? undefined : Number(length),
     mayKeep: status[1] === '1' && !/close/i.test(fields.get('connection') ?? ''),
   }
 }
