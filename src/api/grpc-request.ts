@@ -170,7 +170,13 @@ function outputOf(
   switch (type) {
     case 'moby':
     case 'image':
-      return { type: 'image', names, push: attrs['push'] === 'true', store: attrs['store'] !== 'false' }
+      return {
+        type: 'image',
+        names,
+        push: attrs['push'] === 'true',
+        store: attrs['store'] !== 'false',
+        annotations: annotationsOf(attrs),
+      }
     case 'local':
       return { type: 'local', open: () => clientFolder(words, id) }
     case 'tar':
@@ -178,13 +184,29 @@ function outputOf(
     case 'oci':
     case 'docker': {
       const layout = attrs['tar'] === 'false' && sessionBlobs(sessionOf(words), 'export')
-      return { type, names, open: async () => clientFile(words, id), ...(layout && { layout }) }
+      return {
+        type,
+        names,
+        open: async () => clientFile(words, id),
+        annotations: annotationsOf(attrs),
+        ...(layout && { layout }),
+      }
     }
     case 'cacheonly':
       return { type: 'none' }
     default:
       throw invalid(`exporter ${JSON.stringify(type)} could not be found`)
   }
+}
+
+/** `annotation.key`, `annotation-manifest.key`, `annotation-manifest[linux/amd64].key`: what a manifest is to carry. */
+function annotationsOf(attrs: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(attrs).flatMap(([name, value]) => {
+      const key = /^annotation(?:-manifest)?(?:\[[^\]]*\])?\.(.+)$/.exec(name)?.[1]
+      return key === undefined ? [] : [[key, value]]
+    }),
+  )
 }
 
 function sessionOf({ session }: SolveWords): Session {

@@ -36,6 +36,7 @@ export type Output =
       push?: boolean
       /** Keep it in the store; true unless told. */
       store?: boolean
+      /** Of the manifest. */
       annotations?: Record<string, string>
     }
   /** Files, without the layers: `open` is given a tar of them. */
@@ -47,6 +48,7 @@ export type Output =
       names: string[]
       open: () => Promise<NodeJS.WritableStream>
       layout?: ClientBlobs
+      annotations?: Record<string, string>
     }
   /** Only fill the cache. */
   | { type: 'none' }

@@ -104,6 +104,14 @@ describe('outputs of a build', { skip: cannotRunDaemon() }, () => {
     assert.deepEqual((await ok('images', '-aq')).split('\n').sort(), images, 'what was lent was kept')
   })
 
+  test('annotations are in the manifest', async () => {
+    const folder = file('annotated')
+    await build('-o', `type=oci,dest=${folder},tar=false`, '--annotation', 'org.example.said=so')
+    const read = (name: string) => JSON.parse(fs.readFileSync(path.join(folder, name), 'utf8'))
+    const { digest } = read('index.json').manifests[0]
+    assert.deepEqual(read(`blobs/${digest.replace(':', '/')}`).annotations, { 'org.example.said': 'so' })
+  })
+
   test('several at once', async () => {
     await build('-t', 'several', '-o', 'type=image', '-o', `type=local,dest=${file('several')}`)
     assert.ok(fs.existsSync(file('several/taken')))

@@ -35,6 +35,8 @@ export interface ExportOptions {
   /** Seconds since 1970. */
   epoch?: number
   onLayer?: (layer: string, done: boolean) => void
+  /** Of the manifest. */
+  annotations?: Record<string, string>
   /** Fields of the config beside those that the specification knows. */
   extra?: Record<string, string>
 }
@@ -82,6 +84,7 @@ export async function exportImage(context: ExportContext, options: ExportOptions
     mediaType: mediaTypes.ociManifest,
     config: { mediaType: mediaTypes.ociConfig, digest: digestOf(configBytes), size: configBytes.length },
     layers: descriptors,
+    ...(Object.keys(options.annotations ?? {}).length > 0 && { annotations: options.annotations! }),
   }
   const manifestBytes = Buffer.from(JSON.stringify(manifest))
   for (const descriptor of [manifest.config, ...descriptors]) lease.add(descriptor.digest)

@@ -68,12 +68,15 @@ async function makeImages(
   lease: { add(digest: Digest): void; release(): void },
 ): Promise<Image[]> {
   const images: Image[] = []
+  const outputs = context.request.outputs ?? []
+  const annotations = Object.assign({}, ...outputs.map(one => ('annotations' in one ? one.annotations : {})))
   for (const { converted, root } of context.solved) {
     images.push(
       await exportImage(context.exporting, {
         root,
         config: converted.config,
         extra: context.configFields(root),
+        annotations,
         lease,
         signal: context.signal,
         ...(context.epoch !== undefined && { epoch: context.epoch }),
