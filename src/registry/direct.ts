@@ -9,6 +9,7 @@ import * as net from 'node:net'
 import { Readable } from 'node:stream'
 import * as tls from 'node:tls'
 import { hasCode } from '../errors.ts'
+import { type Head, parseHead, unchunked } from './answer-head.ts'
 import type { HttpAnswer, HttpRequest } from './transport.ts'
 
 const BUFFER = 256 << 10
@@ -363,50 +364,4 @@ async function refusal(
   const isChunked = headers['transfer-encoding'] !== undefined
   const body = Readable.from([isChunked ? unchunked(bytes) : bytes], { objectMode: false })
   return { method: 'GET', url, status, reason, headers, body }
-}
-
-/** What is in these chunks, as far as they are whole. RFC 9112, 7.1 */
-function unchunked(bytes: Buffer): Buffer {
-  const parts: Buffer[] = []
-  for (let at = 0; ; ) {
-    const end = bytes.indexOf('\r\n', at)
-    const size = Number.parseInt(bytes.toString('latin1', at, Math.max(at, end)), 16)
-    if (!(size > 0)) return Buffer.concat(parts)
-    parts.push(bytes.subarray(end + 2, end + 2 + size))
-    at = end + 2 + size + 2
-  }
-}
-
-interface Head {
-  status: number
-  reason: string
-  headers: Record<string, string>
-  /** Of the body, where it is said. */
-  length: number | undefined
-  mayKeep: boolean
-}
-
-/** The head of a final answer; `undefined` for anything strange. RFC 9112. */
-function parseHead(head: string): Head | undefined {
-  const [first = '', ...lines] = head.split('\r\n')
-  const status = /^HTTP\/1\.([01]) ([2-5]\d\d)(?: (.*))?$/.exec(first)
-  if (status === null) return undefined
-  const fields = new Map<string, string>()
-  for (const line of lines) {
-    const field = /^([\w!#$%&'*+.^`|~-]+):[ \t]*(.*?)[ \t]*$/.exec(line)
-    if (field === null) return undefined
-    const name = field[1]!.toLowerCase()
-    const before = fields.get(name)
-    fields.set(name, before === undefined ? field[2]! : `${before}, ${field[2]}`)
-  }
-  const length = fields.get('content-length')
-  const isSound = length === undefined || (/^\d{1,15}$/.test(length) && !fields.has('transfer-encoding'))
-  if (!isSound || /^[23]04$/.test(status[2]!)) return undefined
-  return {
-    status: Number(status[2]),
-    reason: status[3] ?? '',
-    headers: Object.fromEntries(fields),
-    length: length === undefined ? undefined : Number(length),
-    mayKeep: status[1] === '1' && !/close/i.test(fields.get('connection') ?? ''),
-  }
 }
