@@ -13,19 +13,21 @@ export interface LaunchFailure {
   error: GantryError
 }
 
+/** What was to be launched, as far as an error's text names it. */
+export interface Launched {
+  command: string
+  cwd: string
+  sysctls?: Record<string, string>
+}
+
 /** `said` is what an outside runtime wrote about it. */
-export function containerLaunchFailure(
-  error: unknown,
-  command: string,
-  cwd: string,
-  said?: string,
-): LaunchFailure {
+export function containerLaunchFailure(error: unknown, launched: Launched, said?: string): LaunchFailure {
   if (error instanceof GantryError && /for seccomp$|seccomp flag$/.test(error.message)) {
     return failure(`${CREATE}runc create failed: ${error.message}`)
   }
   if (!(error instanceof LaunchError)) return plain(error)
   if (said) return failure(CREATE + said)
-  const text = describe(error, command, cwd)
+  const text = describe(error, launched)
   const message = CREATE + (error.section === 'init' ? INIT : 'runc create failed: ') + text
   return failure(message)
 }
@@ -33,7 +35,7 @@ export function containerLaunchFailure(
 /** The text that an exec's client reads, and its exit code. */
 export function execLaunchFailure(error: unknown, command: string, cwd: string): LaunchFailure {
   if (!(error instanceof LaunchError)) return plain(error)
-  return failure(EXEC + describe(error, command, cwd))
+  return failure(EXEC + describe(error, { command, cwd }))
 }
 
 function plain(error: unknown): LaunchFailure {
@@ -77,7 +79,7 @@ const ERRNO_TEXT: Record<string, string> = {
   EAGAIN: 'resource temporarily unavailable',
 }
 
-function describe(error: LaunchError, command: string, cwd: string): string {
+function describe(error: LaunchError, { command, cwd, sysctls }: Launched): string {
   const text = ERRNO_TEXT[error.code] ?? error.message
   switch (error.op) {
     case 'program':
@@ -89,7 +91,8 @@ function describe(error: LaunchError, command: string, cwd: string): string {
     case 'hostname':
       return `sethostname: ${text}`
     case 'writeFile':
-      if (error.detail?.startsWith('/proc/sys/')) return sysctlText(error.detail, text)
+      if (error.detail?.startsWith('/proc/sys/'))
+        return sysctlText(error.detail, text, error.code === 'ENOENT' ? undefined : sysctls)
       return error.message
     case 'rlimit':
       return `error setting rlimits for ready process: ${text}`
@@ -102,10 +105,14 @@ function describe(error: LaunchError, command: string, cwd: string): string {
   }
 }
 
-/** runc 1.3 opens these below a mount of its own, and says so. */
-function sysctlText(file: string, text: string): string {
+/** runc 1.3 opens these below a mount of its own, and says so. `sysctls`: the file was there, but did not take the value. */
+function sysctlText(file: string, text: string, sysctls?: Record<string, string>): string {
   const inside = file.slice('/proc/'.length)
   const name = inside.slice('sys/'.length).replaceAll('/', '.')
+  const value = sysctls?.[name]
+  if (value !== undefined) {
+    return `failed to write sysctl ${name} = ${JSON.stringify(value)}: write fsmount:fscontext:proc/./${inside}: ${text}`
+  }
   return `open sysctl ${name} file: unsafe procfs detected: openat2 fsmount:fscontext:proc/./${inside}: ${text}`
 }
 

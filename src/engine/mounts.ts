@@ -34,6 +34,7 @@ export function resolveMounts(config: ContainerConfig, host: HostSpec, sources: 
     if (!target.startsWith('/')) {
       throw invalid(`invalid mount path: '${target}' mount path must be absolute`)
     }
+    if (cleanPath(target) === '/') throw invalid("invalid specification: destination can't be '/'")
     taken.add(cleanPath(target))
   }
   for (const text of host.binds ?? []) add(fromBind(text, host))

@@ -11,7 +11,7 @@ const cpuCount = cpus().length
 export function checkResources(resources: HostSpec, current?: Resources): string[] {
   const warnings: string[] = []
   checkMemory(resources, current, warnings)
-  checkCpu(resources, warnings)
+  checkCpu(resources, current, warnings)
   checkCpuset('cpus', 'CPUs', resources.cpusetCpus, `0${cpuCount > 1 ? `-${cpuCount - 1}` : ''}`)
   checkCpuset('mems', 'memory nodes', resources.cpusetMems, '0')
   checkBlockIo(resources, warnings)
@@ -80,7 +80,7 @@ function checkMemory(resources: Resources, current: Resources | undefined, warni
   }
 }
 
-function checkCpu(resources: Resources, warnings: string[]): void {
+function checkCpu(resources: Resources, current: Resources | undefined, warnings: string[]): void {
   const support = cgroupSupport()
   const nano = resources.nanoCpus ?? 0
   if (nano !== 0) {
@@ -103,7 +103,7 @@ function checkCpu(resources: Resources, warnings: string[]): void {
     throw invalid('CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)')
   }
   if (quota > 0 && quota < 1000) throw invalid('CPU cfs quota can not be less than 1ms (i.e. 1000)')
-  if ((resources.cpuShares ?? 0) < 0) {
+  if ((resources.cpuShares ?? 0) < 0 && !current) {
     throw invalid(`invalid CPU shares (${resources.cpuShares}): value must be a positive integer`)
   }
   if ((resources.cpuShares ?? 0) > 0 && !support.cpuShares) {

@@ -110,7 +110,6 @@ function checkAgainst(host: HostSpec, changes: Resources, fail: (text: string) =
   const memory = changes.memory ?? 0
   const swap = changes.memorySwap ?? 0
   const currentSwap = host.memorySwap ?? 0
-  const currentMemory = host.memory ?? 0
   if (memory > 0 && swap === 0 && currentSwap <= memory && currentSwap !== -1) {
     throw fail(
       'Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time',
@@ -123,10 +122,5 @@ function checkAgainst(host: HostSpec, changes: Resources, fail: (text: string) =
   if ((changes.cpuPeriod || changes.cpuQuota) && host.nanoCpus) {
     const what = changes.cpuPeriod ? 'CPU Period' : 'CPU Quota'
     throw fail(`Conflicting options: ${what} cannot be updated as NanoCPUs has already been set`)
-  }
-  if (swap > 0 && memory === 0 && currentMemory > swap) {
-    throw fail(
-      'Minimum memoryswap limit should be larger than already set memory limit, update the memory at the same time',
-    )
   }
 }

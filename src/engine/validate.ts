@@ -59,7 +59,8 @@ function checkConfig(config: ContainerConfig): void {
     if (variable === '' || variable.startsWith('='))
       throw invalid(`invalid environment variable: ${variable}`)
   }
-  if (config.stopSignal) parseSignal(config.stopSignal)
+  // Any number will do; one that is no signal is found when it is sent.
+  if (config.stopSignal && !/^0*[1-9]\d*$/.test(config.stopSignal)) parseSignal(config.stopSignal)
   if (config.healthcheck) checkHealthcheck(config.healthcheck)
 }
 

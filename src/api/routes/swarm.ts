@@ -2,7 +2,7 @@
 import { notImplemented, unavailable } from '../../errors.ts'
 import { del, get, type Handler, post } from './route.ts'
 
-const noManager: Handler = () => {
+export const noManager: Handler = () => {
   throw unavailable(
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
   )

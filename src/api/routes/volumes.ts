@@ -3,6 +3,7 @@ import type { VolumeSpec } from '../../engine/volumes.ts'
 import { decodeBody, field, map, object, string } from '../wire/codec.ts'
 import { encodeVolume } from '../wire/volumes.ts'
 import { del, get, post } from './route.ts'
+import { noManager } from './swarm.ts'
 
 const createRequest = object<VolumeSpec>('volume.CreateOptions', [
   field<VolumeSpec, 'name'>('Name', 'name', string),
@@ -18,7 +19,9 @@ export const volumeRoutes = [
   }),
 
   post('/volumes/create', async (call, engine) => {
-    const spec = decodeBody(createRequest, await call.body({ optional: true }))
+    const body = await call.body({ optional: true })
+    if ((body as { ClusterVolumeSpec?: unknown } | undefined)?.ClusterVolumeSpec) noManager(call, engine)
+    const spec = decodeBody(createRequest, body)
     call.json(201, encodeVolume(await engine.volumes.create(spec)))
   }),
 
