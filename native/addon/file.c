@@ -145,6 +145,43 @@ static napi_value AddInodeFlags(napi_env env, napi_callback_info info) {
   return answer(&c, failed(ioctl(fd, FS_IOC_SETFLAGS, &flags)));
 }
 
+// ---- syncfs(2), which may take seconds: on a thread of the pool; its promise resolves to what the others answer ----
+
+struct syncing {
+  napi_async_work work;
+  napi_deferred deferred;
+  int fd;
+  int64_t result;
+};
+
+static void sync_on_pool(napi_env env, void *data) {
+  (void)env;
+  struct syncing *syncing = data;
+  syncing->result = failed(syncfs(syncing->fd));
+}
+
+static void sync_ended(napi_env env, napi_status status, void *data) {
+  struct syncing *syncing = data;
+  napi_value result;
+  napi_create_int64(env, status == napi_ok ? syncing->result : -ECANCELED, &result);
+  napi_resolve_deferred(env, syncing->deferred, result);
+  napi_delete_async_work(env, syncing->work);
+  free(syncing);
+}
+
+static napi_value Syncfs(napi_env env, napi_callback_info info) {
+  struct call c = call_begin(env, info);
+  struct syncing *syncing = calloc(1, sizeof *syncing);
+  napi_value promise, name;
+  if (!syncing) abort();
+  syncing->fd = (int)arg_int(&c, 0);
+  napi_create_promise(env, &syncing->deferred, &promise);
+  napi_create_string_utf8(env, "syncfs", NAPI_AUTO_LENGTH, &name);
+  napi_create_async_work(env, NULL, name, sync_on_pool, sync_ended, syncing, &syncing->work);
+  napi_queue_async_work(env, syncing->work);
+  return promise;
+}
+
 const struct function file_functions[] = {
     {"openat2", Openat2},
     {"getxattr", Getxattr},
@@ -157,6 +194,7 @@ const struct function file_functions[] = {
     {"lseek", Lseek},
     {"statfs", Statfs},
     {"flock", Flock},
+    {"syncfs", Syncfs},
     {"memfdCreate", MemfdCreate},
     {"fcntl", Fcntl},
     {"addInodeFlags", AddInodeFlags},

@@ -94,6 +94,7 @@ export class Engine {
         ...(driver && { driver }),
         ...(config.maxLayerSize && { limits: { layerBytes: config.maxLayerSize } }),
       })
+      await images.repair()
       const volumes = new Volumes(path.join(dataRoot, 'volumes'), trash, logger)
       const launcher = createLauncher({ root: launcherRoot(execRoot) })
       signal?.throwIfAborted()

@@ -4,6 +4,7 @@
  *     <root>/snapshots/<hex of the chain ID>/fs           the files
  *     <root>/snapshots/<hex of the chain ID>/layer.json   what they are
  *     <root>/snapshots/.tmp-…                             on the way in or out; swept at start
+ *     <root>/snapshots.synced                             which of them a power cut leaves whole: {@link SyncMark}
  */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
@@ -23,6 +24,7 @@ import {
   type UnpackLimits,
   type UnpackOptions,
 } from './snapshots.ts'
+import { type Stamp, SyncMark } from './sync-mark.ts'
 import type { Digest } from './types.ts'
 
 /** `layer.json` */
@@ -32,6 +34,7 @@ interface ChainRecord {
   diffId: Digest
   /** Bytes in this layer's files. */
   size: number
+  stamp?: Stamp
 }
 
 /** A layer that is being, or has been, unpacked into a folder that nobody sees yet. */
@@ -73,7 +76,9 @@ export class Chains {
   readonly folder: string
   readonly maxLayerBytes: number
   readonly #options: ChainsOptions
+  readonly #mark: SyncMark
   readonly #known = new Map<ChainId, ChainRecord>()
+  readonly #doubtful = new Set<ChainId>()
   readonly #ahead = new Map<Digest, Ahead>()
   /** Of {@link #ahead}, those that are being unpacked. */
   #reading = 0
@@ -91,14 +96,41 @@ export class Chains {
     fs.mkdirSync(this.folder, { recursive: true, mode: 0o700 })
     spreadFolders(this.folder)
     sweepTemporary(this.folder)
-    for (const name of fs.readdirSync(this.folder)) {
+    this.#mark = new SyncMark(`${this.folder}.synced`)
+    for (const name of fs.readdirSync(this.folder)) this.#takeUp(name)
+  }
+
+  /** A folder that an earlier life left. */
+  #takeUp(name: string): void {
+    try {
       const record = readJson<ChainRecord>(path.join(this.folder, name, 'layer.json'))
-      if (record !== undefined) this.#known.set(record.chain, record)
+      if (record === undefined) return
+      this.#known.set(record.chain, record)
+      if (record.stamp !== undefined && this.#mark.isDoubtful(record.stamp)) this.#doubtful.add(record.chain)
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error
+      // A power cut came before the file was on the disk.
+      const chain: ChainId = `sha256:${name}`
+      this.#doubtful.add(chain)
+      this.forget(chain)
     }
   }
 
   has(chain: ChainId): boolean {
     return this.#known.has(chain)
+  }
+
+  /** Those of which a power cut may have taken files, as found at start. */
+  get doubtful(): ReadonlySet<ChainId> {
+    return this.#doubtful
+  }
+
+  /** So that {@link unpack} makes it again. Nothing may stand on it. */
+  forget(chain: ChainId): void {
+    this.#known.delete(chain)
+    const away = temporaryPath(this.folder)
+    fs.renameSync(path.join(this.folder, hexOf(chain)), away)
+    this.#remove(away)
   }
 
   /** The files of one chain's topmost layer (vfs: of all its layers). */
@@ -236,7 +268,8 @@ export class Chains {
       }
       await below.done
       const { diffId, size } = unpacked
-      const record: ChainRecord = { chain, ...(parent === undefined ? {} : { parent }), diffId, size }
+      const stamp = this.#mark.stamp()
+      const record: ChainRecord = { chain, ...(parent === undefined ? {} : { parent }), diffId, size, stamp }
       writeJsonDurable(path.join(unpacked.folder, 'layer.json'), record, { sync: false })
       fs.renameSync(unpacked.folder, path.join(this.folder, hexOf(chain)))
       this.#known.set(chain, record)
@@ -285,7 +318,8 @@ export class Chains {
     const { chain, parent, diffId, size } = layer
     if (this.#known.has(chain) || this.#underWay.has(chain)) return false
     const folder = temporaryPath(this.folder)
-    const record: ChainRecord = { chain, ...(parent === undefined ? {} : { parent }), diffId, size }
+    const stamp = this.#mark.stamp()
+    const record: ChainRecord = { chain, ...(parent === undefined ? {} : { parent }), diffId, size, stamp }
     fs.mkdirSync(folder, { mode: 0o700 })
     fs.renameSync(files, path.join(folder, 'fs'))
     writeJsonDurable(path.join(folder, 'layer.json'), record, { sync: false })
@@ -350,10 +384,7 @@ export class Chains {
     let bytes = 0
     for (const { chain, size } of gone) {
       bytes += size
-      this.#known.delete(chain)
-      const away = temporaryPath(this.folder)
-      fs.renameSync(path.join(this.folder, hexOf(chain)), away)
-      this.#remove(away)
+      this.forget(chain)
     }
     return { removed: gone.map(record => record.chain), bytes }
   }

@@ -16,7 +16,7 @@
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import type { Readable } from 'node:stream'
-import { syncFolder, temporaryPath, writeFileDurable } from '../durable.ts'
+import { bootId, syncFolder, temporaryPath, writeFileDurable } from '../durable.ts'
 import { hasCode, internal, notFound } from '../errors.ts'
 import { type ContentWriter, type IngestOptions, isBeingWritten, openWriter } from './content-writer.ts'
 import { algorithmOf, Digester, digestOf, hexOf, isDigest } from './digest.ts'
@@ -281,12 +281,4 @@ function isWhole(file: string, digest: Digest): boolean {
     fs.closeSync(fd)
   }
   return digester.digest() === digest
-}
-
-function bootId(): string {
-  try {
-    return fs.readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  } catch {
-    return 'unknown'
-  }
 }

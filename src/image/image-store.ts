@@ -12,7 +12,7 @@ import { readJson, sweepTemporary, writeJsonDurable } from '../durable.ts'
 import { conflict, invalid, messageOf, notFound } from '../errors.ts'
 import { type Logger, silent } from '../logger.ts'
 import type { ContentStore, Lease } from './content-store.ts'
-import { digestOf, hexOf } from './digest.ts'
+import { chainIds, digestOf, hexOf } from './digest.ts'
 import {
   canonical,
   familiar,
@@ -144,6 +144,33 @@ export class ImageStore {
       return this.#add(descriptor, options.references ?? [], options.parent)
     } finally {
       lease.release()
+    }
+  }
+
+  /**
+   * Unpack again, from their blobs, the layers of which a power cut may have taken files. To be called before anything stands on them. An
+   * image that cannot be repaired is told of, and stays.
+   */
+  async repair(): Promise<void> {
+    const doubtful = new Set(this.snapshots.doubtful)
+    if (doubtful.size === 0) return
+    for (const { id, image } of this.all()) {
+      try {
+        const layers = image.blobs
+        const damaged = chainIds(layers.map(layer => layer.diffId)).filter(chain => doubtful.has(chain))
+        if (damaged.length === 0) continue
+        for (const chain of damaged) {
+          doubtful.delete(chain)
+          if (this.snapshots.has(chain)) this.snapshots.forget(chain)
+        }
+        await this.snapshots.unpack(layers)
+        this.#logger.info('layers were unpacked again after a power cut', { image: id })
+      } catch (error) {
+        this.#logger.error('an image cannot be repaired: pull it again', {
+          image: id,
+          error: messageOf(error),
+        })
+      }
     }
   }
 

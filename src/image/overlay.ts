@@ -52,6 +52,14 @@ export class OverlaySnapshots implements Snapshots {
     return this.#chains.adopt(...layer) ? this.#chains.files(layer[1].chain) : undefined
   }
 
+  get doubtful(): ReadonlySet<ChainId> {
+    return this.#chains.doubtful
+  }
+
+  forget(chain: ChainId): void {
+    this.#chains.forget(chain)
+  }
+
   has(chain: ChainId): boolean {
     return this.#chains.has(chain)
   }

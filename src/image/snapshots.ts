@@ -83,6 +83,10 @@ export interface Snapshots {
     layer: { chain: ChainId; parent: ChainId | undefined; diffId: Digest; size: number },
   ): string | undefined
   has(chain: ChainId): boolean
+  /** Chains of which a power cut may have taken files: those unpacked shortly before it. */
+  readonly doubtful: ReadonlySet<ChainId>
+  /** So that `unpack` makes it again. Nothing may stand on it. */
+  forget(chain: ChainId): void
   /** Bytes in one layer's files: what `docker images` and `history` add up. 0 for a chain that is not unpacked. */
   layerSize(chain: ChainId): number
 

@@ -48,6 +48,14 @@ export class VfsSnapshots implements Snapshots {
     return undefined
   }
 
+  get doubtful(): ReadonlySet<ChainId> {
+    return this.#chains.doubtful
+  }
+
+  forget(chain: ChainId): void {
+    this.#chains.forget(chain)
+  }
+
   has(chain: ChainId): boolean {
     return this.#chains.has(chain)
   }

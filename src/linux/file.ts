@@ -1,4 +1,5 @@
 /** What Node's `fs` lacks: confined opening, extended attributes, device nodes, exact times, holes, locks. */
+import * as fs from 'node:fs'
 import { check, native } from './native.ts'
 
 /** No component may be a magic link, such as those in /proc/PID/fd. openat2(2) */
@@ -122,6 +123,16 @@ export function statfs(path: string): FileSystem {
     availableBlocks: availableBlocks!,
     files: files!,
     freeFiles: freeFiles!,
+  }
+}
+
+/** Bring all of the file system that `folder` is on to its disk, on a thread of the pool: it may take seconds. */
+export async function syncFileSystem(folder: string): Promise<void> {
+  const fd = fs.openSync(folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+  try {
+    check(await native().syncfs(fd), 'syncfs', folder)
+  } finally {
+    fs.closeSync(fd)
   }
 }
 

@@ -63,6 +63,7 @@ export interface Native {
   lseek(fd: number, offset: number, whence: number): number
   statfs(path: string, into: BigInt64Array): number
   flock(fd: number, operation: number): number
+  syncfs(fd: number): Promise<number>
   memfdCreate(name: string, flags: number, content: Uint8Array | null): number
   fcntl(fd: number, command: number, value: number): number
   addInodeFlags(fd: number, flags: number): number

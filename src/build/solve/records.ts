@@ -3,11 +3,11 @@
  * layer is complete; so what a crash leaves is at most a layer without record. What a power cut may have torn is not trusted:
  * a record counts after a reboot only if it is older than the last moment at which the disk was known to have everything.
  */
-import { spawn } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { bootId, readJson, sweepTemporary, writeJsonDurable } from '../../durable.ts'
 import { hexOf } from '../../image/digest.ts'
+import { syncFileSystem } from '../../linux/index.ts'
 import type { ImageBase, Root } from './root.ts'
 
 export type RecordType =
@@ -159,14 +159,12 @@ export class Records {
     const time = Date.now()
     for (const record of this.#dirty) if (this.#byId.has(record.id)) this.#write(record)
     this.#dirty.clear()
-    await new Promise<void>(resolve => {
-      const child = spawn('sync', ['-f', this.#folder], { stdio: 'ignore' })
-      child.once('error', () => resolve())
-      child.once('exit', code => {
-        if (code === 0) writeJsonDurable(this.#mark, { boot: bootId(), time } satisfies SyncMark)
-        resolve()
-      })
-    })
+    try {
+      await syncFileSystem(this.#folder)
+      writeJsonDurable(this.#mark, { boot: bootId(), time } satisfies SyncMark)
+    } catch {
+      // The disk is full, or the folder gone: what came stays doubtful until a later sync.
+    }
   }
 }
 
