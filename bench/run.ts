@@ -3,6 +3,7 @@
  * a real Docker, in one run, alternating sample by sample; medians and their ratio as a Markdown table. Without `--docker`,
  * Gantry alone. With a registry (for `--only pull` and `--only push`), Gantry's daemon stands in the host's network and has no bridge.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { busyboxChanges, busyboxRootfs } from '../test/support/busybox.ts'
 import { Daemon } from '../test/support/daemon.ts'
@@ -17,6 +18,9 @@ import { restartMeasure } from './measures/restart.ts'
 import { shipMeasures } from './measures/ship.ts'
 import { statisticsMeasure } from './measures/statistics.ts'
 import { Target } from './target.ts'
+
+/** Milliseconds before each sample. */
+const PAUSE = 150
 
 const { values: options } = parseArgs({
   options: {
@@ -82,7 +86,11 @@ async function row(measure: Measure, targets: Target[], context: Context): Promi
     const undo = await Promise.all(compared.map(target => measure.prepare?.(target, context)))
     try {
       for (let round = 0; round < Number(options.rounds ?? measure.rounds); round++) {
-        for (const [target, values] of samples) values.push(await measure.sample(target, context))
+        for (const [target, values] of samples) {
+          // What the other one still tidies up after its answer is not to be paid here.
+          await sleep(PAUSE)
+          values.push(await measure.sample(target, context))
+        }
       }
     } finally {
       for (const each of undo) await each?.()

@@ -1,5 +1,5 @@
 /** One engine to measure: Gantry or any Docker, reached over its unix socket. */
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as http from 'node:http'
 
@@ -134,6 +134,11 @@ export function memory(
   } catch {
     return 0
   }
+}
+
+/** Bring everything to the disk: what one engine left to be written is not to slow down the other. */
+export function settleDisk(): void {
+  execFileSync('sync')
 }
 
 /** Milliseconds that `work` takes. */

@@ -4,7 +4,7 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { memoryPeak } from '../../test/support/memory.ts'
 import type { Measure } from '../measure.ts'
-import { milliseconds, type Target } from '../target.ts'
+import { milliseconds, settleDisk, type Target } from '../target.ts'
 
 const IMAGE = 'bench-build'
 
@@ -27,6 +27,7 @@ async function build(target: Target, options: Build): Promise<number> {
   const env = { DOCKER_BUILDKIT: classic ? '0' : '1', BUILDX_NO_DEFAULT_ATTESTATIONS: '1' }
   try {
     let id = ''
+    settleDisk()
     const elapsed = await milliseconds(async () => {
       id = await target.dockerWith(env, 'build', '-q', '-t', IMAGE, ...args, folder)
     })

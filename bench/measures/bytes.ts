@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { Measure } from '../measure.ts'
-import { milliseconds, type Target } from '../target.ts'
+import { milliseconds, settleDisk, type Target } from '../target.ts'
 
 const LOG_BYTES = 200_000_000
 
@@ -32,6 +32,7 @@ export const byteMeasures: Measure[] = [
         throw new Error('needs --debian ARCHIVE, made by `docker save`')
       // The image must not be there, or nothing is unpacked.
       await target.docker('rmi', '-f', 'debian:bookworm-slim').catch(() => {})
+      settleDisk()
       return milliseconds(() => target.docker('load', '-q', '-i', context.debianArchive!))
     },
   },

@@ -6,7 +6,7 @@ import * as path from 'node:path'
 import { dockerArchive, tarOf } from '../../src/image/fixtures.ts'
 import { TarParser } from '../../src/image/tar/parser.ts'
 import type { Context, Measure } from '../measure.ts'
-import { milliseconds, type Target } from '../target.ts'
+import { milliseconds, settleDisk, type Target } from '../target.ts'
 
 const LAYERS = 20
 const LAYER_BYTES = 10_000_000
@@ -96,6 +96,7 @@ function pull(name: string, goal: number, fresh: Fresh): Measure {
     async sample(target, context) {
       const image = await publish(fresh, context)
       await target.docker('rmi', '-f', image).catch(() => {})
+      settleDisk()
       return milliseconds(() => target.docker('pull', '-q', image))
     },
   }
@@ -111,6 +112,7 @@ function push(name: string, goal: number, fresh: Fresh): Measure {
     async sample(target, context) {
       const image = newName(context)
       await fresh(target, image, context)
+      settleDisk()
       try {
         return await milliseconds(() => target.docker('push', '-q', image))
       } finally {
