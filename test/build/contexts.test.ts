@@ -73,7 +73,8 @@ describe('contexts', { skip: cannotRunDaemon() }, () => {
     const said = [...output.matchAll(/^#\d+ [\d.]+ (.*)$/gm)].map(([, line]) => line)
     assert.deepEqual(said, ['/site/new 755', '/site/one 644', 'eno'])
     fs.utimesSync(path.join(context, 'site/one'), 1, 1)
-    assert.match(await builds(dockerfile), /CACHED\n\n#\d+ \[3\/3\][\s\S]*CACHED/)
+    const again = await builds(dockerfile)
+    for (const step of ['2/3', '3/3']) assert.match(again, new RegExp(`\\[${step}\\] .*\n#\\d+ CACHED`))
   })
 
   test('a file takes the place of one that the image has, and keeps its folder', async () => {
