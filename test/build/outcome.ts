@@ -79,7 +79,8 @@ export async function buildCase(one: BuildCase, host: string, base: string): Pro
 function errorOf(stderr: string, base: string): string {
   const line = stderr.split('\n').findLast(text => text.startsWith('ERROR: ')) ?? stderr
   return line
-    .replace(/^ERROR: (failed to build: )?(failed to solve: )?/, '')
+    // Two threads of the client hear of an error, and each has words of its own for it; the first one's are shown.
+    .replace(/^ERROR: (failed to build: )?(failed to solve: |failed to run Build function: )?/, '')
     .replace(/of ref \S+ /, 'of ref … ')
     .replace(/of ref \S+:/, 'of ref …:')
     .replace(/\/var\/lib\/docker\/overlay2\/\w+\/merged/, '')
