@@ -75,11 +75,13 @@ export async function buildCase(one: BuildCase, host: string, base: string): Pro
   }
 }
 
-/** The last line that begins with ERROR, without what is different each time. */
+/**
+ * The last line that begins with ERROR, without what is different each time: two threads of the client hear of an error, and each has
+ * words of its own to put before it.
+ */
 function errorOf(stderr: string, base: string): string {
   const line = stderr.split('\n').findLast(text => text.startsWith('ERROR: ')) ?? stderr
   return line
-    // Two threads of the client hear of an error, and each has words of its own for it; the first one's are shown.
     .replace(/^ERROR: (failed to build: )?(failed to solve: |failed to run Build function: )?/, '')
     .replace(/of ref \S+ /, 'of ref … ')
     .replace(/of ref \S+:/, 'of ref …:')
