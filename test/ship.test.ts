@@ -208,6 +208,72 @@ describe('a registry and its client', { skip: cannotRunDaemon() }, () => {
     }
   })
 
+  test("names over the API: Docker's statuses and words", async () => {
+    const digest = await publish(`${HOST}/shop/words:1`)
+    const zeros = `sha256:${'0'.repeat(64)}`
+    const create = (name: string, tag: string) =>
+      `POST /images/create?fromImage=${encodeURIComponent(name)}&tag=${encodeURIComponent(tag)}`
+    const cases: [request: string, status: number, message: string][] = [
+      [create(`${HOST}/a`, '-x'), 400, 'invalid tag format'],
+      [create(`${HOST}/a`, 'md5:00'), 400, 'invalid tag format'],
+      [create(`${HOST}/a@sha256:${'0'.repeat(63)}`, '1'), 400, 'invalid checksum digest length'],
+      [create(`${HOST}/A`, '1'), 400, 'invalid reference format: repository name (A) must be lowercase'],
+      [
+        create(`${HOST}/${'a'.repeat(256)}`, '1'),
+        400,
+        'repository name must not be more than 255 characters',
+      ],
+      [
+        create(`${HOST}/none:1`, zeros),
+        404,
+        `manifest for ${HOST}/none@${zeros} not found: manifest unknown: manifest unknown`,
+      ],
+      [`POST /images/${HOST}/a/push?tag=-x`, 400, 'invalid tag format'],
+      [`POST /images/${HOST}/a@${zeros}/push?tag=1`, 400, 'cannot import digest reference'],
+      [
+        'POST /images/A/tag?repo=x',
+        404,
+        'invalid reference format: repository name (library/A) must be lowercase',
+      ],
+      [`POST /images/none/tag?repo=x@${zeros}`, 400, 'cannot import digest reference'],
+      [
+        'POST /images/none/tag?repo=sha256&tag=1',
+        400,
+        'refusing to create an ambiguous tag using digest algorithm as name',
+      ],
+      [`GET /distribution/${zeros}/json`, 500, 'no manifest found for full image ID'],
+      [
+        'GET /images/search?term=x&limit=many',
+        400,
+        'invalid limit specified: strconv.Atoi: parsing "many": invalid syntax',
+      ],
+      [
+        'GET /images/search?term=a://b&limit=200',
+        400,
+        'invalid repository name: repository name (a://b) should not have a scheme',
+      ],
+    ]
+    for (const [request, status, message] of cases) {
+      const [method, url] = request.split(' ') as [string, string]
+      const answer = await daemon.api(method, url)
+      assert.deepEqual([answer.status, answer.body.message], [status, message], request)
+    }
+    const lines = async (request: string) => (await daemon.api('POST', request)).body
+    const byDigest = `${HOST}/shop/words@${digest}`
+    const pulled = await lines(`/images/create?fromImage=${HOST}/shop/words&tag=${digest}`)
+    assert.deepEqual(pulled[0], { status: 'Pulling from shop/words', id: byDigest })
+    // The image is here under another name: its layers are not worth a word.
+    assert.deepEqual(pulled.slice(1), [
+      { status: `Digest: ${digest}` },
+      { status: `Status: Downloaded newer image for ${byDigest}` },
+    ])
+    assert.deepEqual(await lines(`/images/${byDigest}/push`), [
+      { status: `The push refers to repository [${HOST}/shop/words]` },
+      { errorDetail: { message: 'cannot push a digest reference' }, error: 'cannot push a digest reference' },
+    ])
+    await daemon.ok('rmi', byDigest)
+  })
+
   test("what cannot be pulled or pushed, in Docker's words", async () => {
     await publish(`${HOST}/shop/known:1`)
     const cases: [string[], RegExp][] = [

@@ -1,7 +1,7 @@
 /** Images, as clients of the engine see them. `ref` is a name with tag or digest, an id, or a prefix of one. */
 import * as path from 'node:path'
 import type { Readable } from 'node:stream'
-import { invalid, kindOf, notFound } from '../errors.ts'
+import { kindOf, messageOf, notFound } from '../errors.ts'
 import { importImage } from '../image/archive/import.ts'
 import { loadedMessages, loadImages } from '../image/archive/load.ts'
 import { saveImages } from '../image/archive/save.ts'
@@ -13,9 +13,10 @@ import {
   canonicalName,
   familiar,
   familiarName,
+  parseImageName,
   parseReference,
+  parseTarget,
   withDefaultTag,
-  withTag,
 } from '../image/reference.ts'
 import { type ImageUsers, pruneImages, removeImage } from '../image/removal.ts'
 import type { Digest, Platform } from '../image/types.ts'
@@ -137,9 +138,16 @@ export class Images {
   }
 
   async tag(ref: string, repository: string, tag?: string): Promise<void> {
-    const parsed = parseReference(repository)
-    const target = this.#context.images.tag(ref, tag ? withTag(parsed, tag) : parsed)
-    this.#tell('tag', this.#context.images.resolve(ref), familiar(target))
+    const { images } = this.#context
+    const target = parseTarget(repository, tag)
+    try {
+      parseImageName(ref)
+    } catch (error) {
+      // Here alone what cannot be a name is one that is not there.
+      throw notFound(messageOf(error), error)
+    }
+    images.tag(ref, target)
+    this.#tell('tag', images.resolve(ref), familiar(target))
   }
 
   #tell(action: string, record: ImageRecord, name: string): void {
@@ -214,9 +222,7 @@ export class Images {
   /** The new image's id, which also goes to `progress`. */
   async import(tar: Readable, options: ImportOptions = {}): Promise<Digest> {
     const { repository, tag, progress, ...rest } = options
-    const parsed = repository ? parseReference(repository) : undefined
-    if (parsed?.digest !== undefined) throw invalid('cannot import digest reference')
-    const reference = parsed && withDefaultTag(tag ? withTag(parsed, tag) : parsed)
+    const reference = repository ? parseTarget(repository, tag) : undefined
     const record = await importImage(this.#context.images, tar, {
       ...rest,
       ...(reference && { reference }),

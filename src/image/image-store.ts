@@ -9,7 +9,7 @@
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { readJson, sweepTemporary, writeJsonDurable } from '../durable.ts'
-import { conflict, invalid, messageOf, notFound } from '../errors.ts'
+import { invalid, messageOf, notFound } from '../errors.ts'
 import { type Logger, silent } from '../logger.ts'
 import type { ContentStore, Lease } from './content-store.ts'
 import { chainIds, digestOf, hexOf } from './digest.ts'
@@ -220,12 +220,11 @@ export class ImageStore {
    * @throws GantryError as {@link resolve}; `invalid` for a name that is none.
    */
   tag(source: string, target: Reference | string): Reference {
-    const record = this.resolve(source)
     const reference = withDefaultTag(typeof target === 'string' ? parseReference(target) : target)
     if (reference.digest !== undefined) throw invalid('refusing to create a tag with a digest reference')
-    if (familiar(reference).startsWith('sha256:')) {
-      throw conflict('refusing to create an ambiguous tag using digest algorithm as name')
-    }
+    if (familiar(reference).startsWith('sha256:'))
+      throw invalid('refusing to create an ambiguous tag using digest algorithm as name')
+    const record = this.resolve(source)
     this.#add(record.image.descriptor, [reference])
     return reference
   }

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { canonical, familiar, parseImageName, parseReference, withDefaultTag } from './reference.ts'
+import {
+  canonical,
+  familiar,
+  parseImageName,
+  parseReference,
+  parseTarget,
+  withDefaultTag,
+} from './reference.ts'
 
 const HEX = 'a'.repeat(64)
 
@@ -46,7 +53,7 @@ test("refuses in Docker's words", () => {
     'foo:.x': 'invalid reference format',
     a__b___c: 'invalid reference format',
     [HEX]: `invalid repository name (${HEX}), cannot specify 64-byte hexadecimal strings`,
-    ['x'.repeat(250)]: 'repository name must not be more than 255 characters',
+    ['x'.repeat(248)]: 'repository name must not be more than 255 characters',
   }
   for (const [typed, message] of Object.entries(refusals)) {
     assert.throws(() => parseReference(typed), { message, kind: 'invalid' }, typed)
@@ -56,4 +63,17 @@ test("refuses in Docker's words", () => {
 test('an id is not a name', () => {
   assert.deepEqual(parseImageName(HEX), { kind: 'digest', digest: `sha256:${HEX}` })
   assert.deepEqual(parseImageName(`sha256:${HEX}`), { kind: 'digest', digest: `sha256:${HEX}` })
+})
+
+test('a path may have 255 characters, whatever the domain', () => {
+  assert.equal(parseReference(`registry.example:5000/${'x'.repeat(255)}`).path.length, 255)
+  assert.throws(() => parseReference(`h.io/${'x'.repeat(256)}`), /not be more than 255/)
+})
+
+test('a name to be given: a tag in the place of another, never a digest', () => {
+  assert.equal(familiar(parseTarget('a/b')), 'a/b:latest')
+  assert.equal(familiar(parseTarget('a/b:1', '2')), 'a/b:2')
+  assert.throws(() => parseTarget('a', '-x'), { message: 'invalid tag format' })
+  assert.throws(() => parseTarget(HEX, '1'), /cannot specify 64-byte hexadecimal strings/)
+  assert.throws(() => parseTarget(`a@sha256:${HEX}`, '-x'), { message: 'cannot import digest reference' })
 })

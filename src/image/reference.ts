@@ -12,8 +12,8 @@ export const DEFAULT_DOMAIN = 'docker.io'
 export const DEFAULT_TAG = 'latest'
 const LEGACY_DOMAIN = 'index.docker.io'
 const OFFICIAL = 'library/'
-/** Of a canonical name, without tag and digest. */
-const MAX_NAME_LENGTH = 255
+/** Of a path (distribution's reference library: a domain does not count). */
+const MAX_PATH_LENGTH = 255
 
 /** A parsed reference. At least one of `tag` and `digest` is there once {@link withDefaultTag} was asked. */
 export interface Reference {
@@ -55,8 +55,8 @@ export function parseReference(text: string): Reference {
   if (match === undefined || !PATH_PATTERN.test(path) || !DOMAIN_PATTERN.test(domain)) {
     throw invalid('invalid reference format')
   }
-  if (domain.length + 1 + path.length > MAX_NAME_LENGTH) {
-    throw invalid(`repository name must not be more than ${MAX_NAME_LENGTH} characters`)
+  if (path.length > MAX_PATH_LENGTH) {
+    throw invalid(`repository name must not be more than ${MAX_PATH_LENGTH} characters`)
   }
   return {
     domain,
@@ -101,6 +101,16 @@ export function withDefaultTag(reference: Reference): Reference {
 export function withTag(reference: Reference, tag: string): Reference {
   if (!TAG_PATTERN.test(tag)) throw invalid('invalid tag format')
   return { domain: reference.domain, path: reference.path, tag }
+}
+
+/**
+ * A name that an image is to get: `repository` with `tag` in the place of its own, `latest` where neither is there.
+ * @throws GantryError `invalid` as {@link parseReference} and {@link withTag}, and for a digest: those are not given but computed.
+ */
+export function parseTarget(repository: string, tag?: string): Reference {
+  const parsed = parseReference(repository)
+  if (parsed.digest !== undefined) throw invalid('cannot import digest reference')
+  return withDefaultTag(tag ? withTag(parsed, tag) : parsed)
 }
 
 /** The same repository by content. */

@@ -1,5 +1,5 @@
 /** `docker login`: are these credentials good for that registry? */
-import { GantryError } from '../errors.ts'
+import { GantryError, invalid } from '../errors.ts'
 import { Connection, type ConnectionOptions, type Wire } from './connection.ts'
 import { HUB } from './endpoints.ts'
 import { RegistryError, TransportError } from './errors.ts'
@@ -14,7 +14,11 @@ export function hostOfServerAddress(address: string | undefined): string {
 
 /** @throws RegistryError, GantryError with Docker's words where the credentials are not good. */
 export async function login(wire: Wire, auth: RegistryAuth, signal?: AbortSignal): Promise<LoginResult> {
-  const endpoints = await wire.endpoints.forPush(hostOfServerAddress(auth.serverAddress))
+  const host = hostOfServerAddress(auth.serverAddress)
+  if (!URL.canParse(`https://${host}`)) {
+    throw invalid(`unable to parse server address: parse ${JSON.stringify(auth.serverAddress)}: invalid host`)
+  }
+  const endpoints = await wire.endpoints.forPush(host)
   const options: ConnectionOptions = { scopes: [], auth, signal }
   let last: unknown
   for (const endpoint of endpoints) {

@@ -80,7 +80,7 @@ export async function pullReference(
   const before = shared.images.named(name)
   let record = shared.images.named(repoDigest)
   if (record && (fits(record, platform) || !isIndexType(root.mediaType))) {
-    say(onProgress, `Pulling from ${reference.path}`, wanted)
+    say(onProgress, `Pulling from ${reference.path}`, reference.digest ? familiar(name) : wanted)
     const descriptor = record.names.get(canonical(repoDigest))!.descriptor
     if (before?.names.get(canonical(name))?.descriptor.digest !== descriptor.digest) {
       const image = new StoredImage(shared.images.content, descriptor)
@@ -89,7 +89,7 @@ export async function pullReference(
   } else {
     const fetched = await retrying(() => repository.manifest(root.digest), again)
     const image = await chooseImage(repository, fetched, root, platform, again)
-    say(onProgress, `Pulling from ${reference.path}`, wanted)
+    say(onProgress, `Pulling from ${reference.path}`, reference.digest ? familiar(name) : wanted)
     record = await fetchImage(shared, repository, image, [name, repoDigest], options)
   }
   say(onProgress, `Digest: ${root.digest}`)
@@ -177,10 +177,12 @@ async function fetchImage(
       manifest.layers.map(layer => [layer.digest, new LayerProgress(layer.digest, onProgress)]),
     )
     const missing: Descriptor[] = []
+    // moby: of an image that is here under another name, no layer is spoken of.
+    const known = images.get(manifest.config.digest) !== undefined
     for (const [digest, progress] of layers) {
       lease.add(digest)
       const here = content.has(digest)
-      progress.step(here ? 'Already exists' : 'Pulling fs layer')
+      if (!here || !known) progress.step(here ? 'Already exists' : 'Pulling fs layer')
       if (!here) missing.push(manifest.layers.find(layer => layer.digest === digest)!)
     }
     const work = [

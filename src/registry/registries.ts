@@ -1,10 +1,11 @@
 /** All registries, as the engine sees them. */
-import { type GantryError, invalid, notFound } from '../errors.ts'
+import { type GantryError, internal, invalid, notFound } from '../errors.ts'
 import type { ImageStore } from '../image/image-store.ts'
 import {
   canonicalName,
   familiar,
   familiarName,
+  parseImageName,
   parseReference,
   type Reference,
   withDefaultTag,
@@ -106,10 +107,12 @@ export class Registries implements RegistryService {
 
   async push(text: string, options: PushOptions = {}): Promise<PushResult[]> {
     const parsed = parseReference(text)
-    if (parsed.digest !== undefined) throw invalid('cannot push a digest reference')
     const reference = options.allTags ? parsed : withDefaultTag(parsed)
     const emit = options.onProgress ?? (() => {})
     say(emit, `The push refers to repository [${canonicalName(reference)}]`)
+    if (reference.digest !== undefined && this.#images.named(reference)) {
+      throw invalid('cannot push a digest reference')
+    }
     const local = localTags(this.#images, reference)
     if (local.length === 0) throw this.#nothingToPush(reference)
     return this.#with(reference, 'pull,push', options, async repository => {
@@ -141,7 +144,9 @@ export class Registries implements RegistryService {
     text: string,
     options: RegistryRequestOptions = {},
   ): Promise<DistributionInspect> {
-    const reference = withDefaultTag(parseReference(text))
+    const name = parseImageName(text)
+    if (name.kind === 'digest') throw internal('no manifest found for full image ID')
+    const reference = withDefaultTag(name.reference)
     return this.#with(reference, 'pull', options, async repository => {
       const root = await repository.resolve(reference.digest ?? reference.tag!)
       const { bytes, descriptor } = await repository.manifest(root.digest)

@@ -15,10 +15,10 @@ const FILTERS = ['is-automated', 'is-official', 'stars']
 /** `term` may begin with the host of the registry to ask. */
 export async function search(wire: Wire, term: string, options: SearchOptions = {}): Promise<SearchResult[]> {
   const { limit = DEFAULT_LIMIT, filters = {}, signal, auth } = options
+  const { host, rest } = split(term)
   if (!Number.isInteger(limit) || limit < 1 || limit > 100)
     throw invalid(`limit ${limit} is outside the range of [1, 100]`)
   const keep = compile(filters)
-  const { host, rest } = split(term)
   let last: unknown
   for (const base of await basesOf(wire, host)) {
     const url = new URL(`v1/search?${new URLSearchParams({ q: rest, n: String(limit) })}`, base)
@@ -46,7 +46,8 @@ export async function search(wire: Wire, term: string, options: SearchOptions = 
 }
 
 function split(term: string): { host: string; rest: string } {
-  if (term.includes('://')) throw invalid('invalid repository name: repository name should not have a scheme')
+  if (term.includes('://'))
+    throw invalid(`invalid repository name: repository name (${term}) should not have a scheme`)
   const slash = term.indexOf('/')
   const first = term.slice(0, Math.max(0, slash))
   const isHost = /[.:]/.test(first) || first === 'localhost'
@@ -77,7 +78,9 @@ function compile(filters: Record<string, string[]>): (result: SearchResult) => b
   const stars = Math.max(
     0,
     ...(filters['stars'] ?? []).map(value => {
-      if (!/^\d+$/.test(value)) throw invalid(`invalid filter 'stars=${value}'`)
+      if (!/^[+-]?\d+$/.test(value)) {
+        throw invalid(`invalid filter 'stars=${value}': strconv.Atoi: parsing "${value}": invalid syntax`)
+      }
       return Number(value)
     }),
   )

@@ -195,7 +195,7 @@ export class Daemon {
     return stdout.replace(/\n$/, '')
   }
 
-  /** One request to the API. A body that is not a string or bytes is sent as JSON; JSON answers are parsed. */
+  /** One request to the API. A body that is not a string or bytes is sent as JSON; JSON answers are parsed, streams to lists. */
   async api(
     method: string,
     url: string,
@@ -217,10 +217,12 @@ export class Daemon {
     for await (const chunk of response) chunks.push(chunk as Buffer)
     const bytes = Buffer.concat(chunks)
     const json = response.headers['content-type']?.startsWith('application/json') && bytes.length > 0
+    // Several documents are a stream of messages.
+    const lines = json ? bytes.toString().split('\r\n').filter(Boolean) : []
     return {
       status: response.statusCode!,
       headers: response.headers,
-      body: json ? JSON.parse(bytes.toString()) : bytes,
+      body: !json ? bytes : lines.length === 1 ? JSON.parse(lines[0]!) : lines.map(line => JSON.parse(line)),
     }
   }
 

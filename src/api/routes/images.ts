@@ -3,6 +3,15 @@
 import type { Engine } from '../../engine/engine.ts'
 import type { ImportOptions, TransferOptions } from '../../engine/images.ts'
 import { invalid } from '../../errors.ts'
+import { isDigest } from '../../image/digest.ts'
+import {
+  canonical,
+  familiar,
+  parseReference,
+  parseTarget,
+  withDigest,
+  withTag,
+} from '../../image/reference.ts'
 import type { Call } from '../call.ts'
 import { fetchArchive } from '../import-source.ts'
 import { sendProgress } from '../progress.ts'
@@ -109,7 +118,7 @@ export const imageRoutes = [
     const name = call.params['name']!
     const platform = parsePlatform(call.query.text('platform'))
     await sendProgress(call, progress =>
-      engine.images.push(tag ? `${name}:${tag}` : name, {
+      engine.images.push(tag ? familiar(parseTarget(name, tag)) : name, {
         all: !tag,
         progress,
         signal: call.signal,
@@ -128,8 +137,14 @@ export const imageRoutes = [
   }),
 ]
 
-/** `tag` may be a digest; without one (in either place) every tag is meant. */
+/** `tag` may be a digest; without one (in either place) every tag is meant. Raises invalid. */
 function pullReference(name: string, tag: string | undefined): { ref: string; all: boolean } {
-  if (tag) return { ref: tag.includes(':') ? `${name}@${tag}` : `${name}:${tag}`, all: false }
-  return { ref: name, all: !/[:@][^/]*$/.test(name) }
+  // Clients that mean every tag may leave a colon.
+  const parsed = parseReference(name.replace(/:$/, ''))
+  const wanted = !tag
+    ? parsed
+    : isDigest(tag)
+      ? withDigest(parsed, tag)
+      : { ...parsed, ...withTag(parsed, tag) }
+  return { ref: canonical(wanted), all: wanted.tag === undefined && wanted.digest === undefined }
 }
