@@ -1,10 +1,12 @@
 /**
  * `npm test`: lint, types, the direction of imports, then every test under node:test. Arguments narrow it down:
- * `npm test -- src/image` runs only the tests below that path. Ends with the test runner's own summary.
+ * `npm test -- src/image` runs only the tests below that path. Ends with the test runner's own summary, and fails with a list
+ * of what the tests left on the machine.
  */
 import { spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
+import { TestRun } from '../test/support/host-state.ts'
 
 const root = path.resolve(import.meta.dirname, '..')
 const bin = (name: string) => path.join(root, 'node_modules/.bin', name)
@@ -31,6 +33,7 @@ if (tests.length === 0) {
   process.exit(1)
 }
 
+const run = new TestRun()
 const { status } = spawnSync(
   process.execPath,
   [
@@ -42,9 +45,11 @@ const { status } = spawnSync(
     '--test-reporter=spec',
     ...tests,
   ],
-  { cwd: root, stdio: 'inherit' },
+  { cwd: root, stdio: 'inherit', env: { ...process.env, ...run.env } },
 )
-process.exit(status ?? 1)
+const left = await run.finish()
+if (left.length > 0) console.error(`# left behind by the tests:\n${left.join('\n')}`)
+process.exit(left.length > 0 ? 1 : (status ?? 1))
 
 function testsBelow(folder: string): string[] {
   return fs

@@ -82,16 +82,13 @@ describe('a container stays in', { skip: cannotLaunch() }, () => {
     )
     assert.doesNotMatch(output, /LEAK/)
     for (const fd of [3, 4, 5, 6, 7, 8, 9, 10]) {
-      const attempt = run('pwd; ls -d ../../../../var/tmp/gantry-*', {
-        process: {
-          argv: ['sh', '-c', 'pwd; ls -d ../../../../var/tmp/gantry-*'],
-          env,
-          cwd: `/proc/self/fd/${fd}`,
-        },
+      const look = `ls -d ../../../..${sandbox.folder} && echo LEAK`
+      const attempt = run(look, {
+        process: { argv: ['sh', '-c', look], env, cwd: `/proc/self/fd/${fd}` },
       })
       const result = await attempt.catch((error: unknown) => error)
       if (result instanceof LaunchError) continue
-      assert.doesNotMatch((result as { output: string }).output, /gantry-/, `fd ${fd}`)
+      assert.doesNotMatch((result as { output: string }).output, /LEAK/, `fd ${fd}`)
     }
   })
 
@@ -102,7 +99,11 @@ describe('a container stays in', { skip: cannotLaunch() }, () => {
     try {
       for (const fd of [3, 4, 5, 6, 7, 8]) {
         const process = execProcess(
-          { argv: ['sh', '-c', 'ls -d ../../../var/tmp/gantry-*'], env, cwd: `/proc/self/fd/${fd}` },
+          {
+            argv: ['sh', '-c', `ls -d ../../../..${sandbox.folder}`],
+            env,
+            cwd: `/proc/self/fd/${fd}`,
+          },
           container,
         )
         const exec = await task

@@ -3,6 +3,7 @@ import * as dgram from 'node:dgram'
 import { once } from 'node:events'
 import * as fs from 'node:fs'
 import * as net from 'node:net'
+import * as os from 'node:os'
 import * as path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
@@ -13,7 +14,7 @@ const skip = root ? false : 'needs root'
 let folder = ''
 
 before(() => {
-  folder = fs.mkdtempSync('/tmp/gantry-linux-')
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'linux-'))
 })
 after(() => fs.rmSync(folder, { recursive: true }))
 

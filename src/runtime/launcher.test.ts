@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { fork, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import * as fs from 'node:fs'
+import * as os from 'node:os'
 import * as path from 'node:path'
 import { buffer, text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
+import { testPrefix } from '../../test/support/host-state.ts'
 import * as linux from '../linux/index.ts'
 import { createLauncher, type ExitRecord, LaunchError, type LaunchRequest, type Task } from './launcher.ts'
 import type { LaunchPlan, Op } from './plan.ts'
@@ -165,7 +167,7 @@ function shimOf(id: string): number {
 
 describe('launcher', { skip }, () => {
   before(() => {
-    folder = fs.mkdtempSync('/tmp/gantry-launcher-')
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), 'launcher-'))
     launcher = createLauncher({
       root: path.join(folder, 'run'),
       ...(process.env['GANTRY_SHIM'] ? { shim: process.env['GANTRY_SHIM'] } : {}),
@@ -780,7 +782,8 @@ describe('launcher', { skip }, () => {
   test('cgroups: in before it runs, gone after it ended', {
     skip: fs.existsSync('/sys/fs/cgroup/pids/cgroup.procs') ? false : 'needs cgroup v1',
   }, async () => {
-    const cgroup = `/sys/fs/cgroup/pids/gantry-test-${process.pid}`
+    const name = `${testPrefix}${process.pid}`
+    const cgroup = `/sys/fs/cgroup/pids/${name}`
     const { stdout } = await shell('cat /proc/self/cgroup', {
       host: [
         { op: 'mkdir', path: cgroup, mode: 0o755 },
@@ -795,7 +798,7 @@ describe('launcher', { skip }, () => {
         ],
       },
     })
-    assert.match(stdout, new RegExp(`pids:/gantry-test-${process.pid}\n`))
+    assert.match(stdout, new RegExp(`pids:/${name}\n`))
     assert.equal(fs.existsSync(cgroup), false)
   })
 })

@@ -1,7 +1,6 @@
 /** Containers without a daemon: the launcher, the tests' busybox and a temporary folder. */
 import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
-import * as os from 'node:os'
 import * as path from 'node:path'
 import type { Duplex } from 'node:stream'
 import {
@@ -14,6 +13,7 @@ import {
 import type { ExitRecord, Task } from '../../src/runtime/launcher.ts'
 import { createLauncher } from '../../src/runtime/shim-launcher.ts'
 import { busyboxRootfs } from '../support/busybox.ts'
+import { testTag } from '../support/host-state.ts'
 
 /** Why containers cannot be launched here, or `false`: for `test(…, { skip })`. */
 export function cannotLaunch(): string | false {
@@ -41,7 +41,7 @@ export class Sandbox {
   #count = 0
 
   constructor() {
-    this.folder = fs.mkdtempSync(path.join(baseFolder(), 'gantry-'))
+    this.folder = fs.mkdtempSync(path.join(baseFolder(), `gt-${testTag}`))
     this.execRoot = path.join(this.folder, 'run')
     this.rootfs = path.join(this.folder, 'rootfs')
     fs.mkdirSync(this.rootfs)
@@ -108,7 +108,7 @@ function collect(stream: Duplex, terminal: boolean): Promise<string> {
 
 /** Short, since sockets are made in it, and not on an overlay, which cannot be another's upper folder. */
 function baseFolder(): string {
-  return fs.statfsSync('/var/tmp').type === OVERLAYFS_SUPER_MAGIC ? os.tmpdir() : '/var/tmp'
+  return fs.statfsSync('/var/tmp').type === OVERLAYFS_SUPER_MAGIC ? '/tmp' : '/var/tmp'
 }
 
 const OVERLAYFS_SUPER_MAGIC = 0x794c7630

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { hasCode } from '../../src/errors.ts'
 import { busyboxChanges, busyboxRootfs } from './busybox.ts'
 import { patience } from './eventually.ts'
+import { testPrefix } from './host-state.ts'
 import { groupsNamed } from './leftovers.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
@@ -58,7 +59,7 @@ export class Daemon {
   constructor(options: DaemonOptions = {}) {
     this.#options = options
     this.env = { ...options.env }
-    this.folder = fs.mkdtempSync(path.join(options.parent ?? os.tmpdir(), 'gantry-test-'))
+    this.folder = fs.mkdtempSync(path.join(options.parent ?? os.tmpdir(), testPrefix))
     this.cgroupParent = `/${path.basename(this.folder)}`
     this.socket = path.join(this.folder, 'docker.sock')
     this.dataRoot = path.join(this.folder, 'data')
