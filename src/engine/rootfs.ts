@@ -17,20 +17,6 @@ export function openRoot(context: EngineContext, container: Container): number {
   return context.snapshots.mount(container.snapshot)
 }
 
-/** Run `work` on the container's root, and close it whatever happens. */
-export async function withRoot<T>(
-  context: EngineContext,
-  container: Container,
-  work: (root: number) => Promise<T> | T,
-): Promise<T> {
-  const root = openRoot(context, container)
-  try {
-    return await work(root)
-  } finally {
-    fs.closeSync(root)
-  }
-}
-
 /** Open `path` inside the root. Throws LinuxError. */
 export function openInRoot(root: number, path: string, flags: number = fs.constants.O_RDONLY): number {
   return linux.openat2(root, path.replace(/^\/+/, '') || '.', {

@@ -1,13 +1,10 @@
 /** What a create request may not say, in Docker's words and Docker's order. What only costs a warning is collected. */
-import { cpus } from 'node:os'
 import { invalid } from '../errors.ts'
 import { tweakCapabilities } from '../runtime/capabilities.ts'
 import { checkLogConfig } from './log-config.ts'
 import { checkResources } from './resources.ts'
 import { parseSignal } from './signals.ts'
 import type { ContainerConfig, ContainerSpec, HealthcheckSpec, HostSpec, RestartPolicy } from './types.ts'
-
-export const CPU_COUNT = cpus().length
 
 /** Raises invalid. Returns warnings. */
 export function validateSpec(spec: ContainerSpec, runtimes: readonly string[]): string[] {

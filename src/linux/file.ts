@@ -3,9 +3,7 @@ import * as fs from 'node:fs'
 import { check, native } from './native.ts'
 
 /** No component may be a magic link, such as those in /proc/PID/fd. openat2(2) */
-export const RESOLVE_NO_XDEV = 0x01
 export const RESOLVE_NO_MAGICLINKS = 0x02
-export const RESOLVE_NO_SYMLINKS = 0x04
 /** Fail (EXDEV) rather than leave the folder. */
 export const RESOLVE_BENEATH = 0x08
 /** Treat the folder as `/`: absolute links and `..` stay inside. */
@@ -13,7 +11,6 @@ export const RESOLVE_IN_ROOT = 0x10
 
 export const O_PATH = 0o10000000
 export const O_CLOEXEC = 0o2000000
-export const O_TMPFILE = 0o20200000
 
 export interface Openat2Options {
   /** O_ flags; O_CLOEXEC is added. */
@@ -29,9 +26,6 @@ export function openat2(dirfd: number, path: string, options: Openat2Options = {
   return check(native().openat2(dirfd, path, flags | O_CLOEXEC, mode, resolve), 'openat2', path)
 }
 
-export const XATTR_CREATE = 1
-export const XATTR_REPLACE = 2
-
 /** The value, or `undefined` where there is none. A path's last link is not followed; an fd stands for itself. */
 export function getxattr(path: string | number, name: string): Buffer | undefined {
   const value = native().getxattr(path, name, false)
@@ -46,12 +40,6 @@ export function setxattr(path: string | number, name: string, value: Uint8Array,
 export function listxattr(path: string | number): string[] {
   const names = asBuffer(check<Uint8Array>(native().listxattr(path, false), 'listxattr', path))
   return names.length === 0 ? [] : names.toString('utf8', 0, names.length - 1).split('\0')
-}
-
-/** Remove it; no error where it is not. */
-export function removexattr(path: string | number, name: string): void {
-  const result = native().removexattr(path, name, false)
-  if (!isAbsent(result)) check(result, `removexattr ${name}`, path)
 }
 
 export const S_IFSOCK = 0o140000
@@ -74,56 +62,6 @@ export function lutimens(path: string, atime: bigint, mtime: bigint, dirfd = -10
 function splitTime(time: bigint): [seconds: bigint, nanoseconds: bigint] {
   const nanoseconds = ((time % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n
   return [(time - nanoseconds) / 1_000_000_000n, nanoseconds]
-}
-
-export const FALLOC_FL_KEEP_SIZE = 1
-export const FALLOC_FL_PUNCH_HOLE = 2
-
-export function fallocate(fd: number, mode: number, offset: number, length: number): void {
-  check(native().fallocate(fd, mode, offset, length), 'fallocate')
-}
-
-/** Where the next data begins at or after `offset`; `undefined` where only a hole follows. */
-export function seekData(fd: number, offset: number): number | undefined {
-  const result = native().lseek(fd, offset, 3)
-  return result === -6 ? undefined : check(result, 'lseek(SEEK_DATA)')
-}
-
-/** Where the next hole begins at or after `offset`; the end of the file counts as one. */
-export function seekHole(fd: number, offset: number): number {
-  return check(native().lseek(fd, offset, 4), 'lseek(SEEK_HOLE)')
-}
-
-export interface FileSystem {
-  /** Magic number: {@link OVERLAYFS_MAGIC}, … */
-  type: number
-  blockSize: number
-  blocks: number
-  freeBlocks: number
-  availableBlocks: number
-  files: number
-  freeFiles: number
-}
-
-export const OVERLAYFS_MAGIC = 0x794c7630
-export const TMPFS_MAGIC = 0x01021994
-export const CGROUP_MAGIC = 0x27e0eb
-export const CGROUP2_MAGIC = 0x63677270
-
-/** statfs(2). */
-export function statfs(path: string): FileSystem {
-  const into = new BigInt64Array(7)
-  check(native().statfs(path, into), 'statfs', path)
-  const [type, blockSize, blocks, freeBlocks, availableBlocks, files, freeFiles] = Array.from(into, Number)
-  return {
-    type: type!,
-    blockSize: blockSize!,
-    blocks: blocks!,
-    freeBlocks: freeBlocks!,
-    availableBlocks: availableBlocks!,
-    files: files!,
-    freeFiles: freeFiles!,
-  }
 }
 
 /** Bring all of the file system that `folder` is on to its disk, on a thread of the pool: it may take seconds. */

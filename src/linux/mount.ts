@@ -8,7 +8,6 @@ import { check, native } from './native.ts'
 
 export const AT_FDCWD = -100
 export const AT_EMPTY_PATH = 0x1000
-export const AT_SYMLINK_NOFOLLOW = 0x100
 export const AT_RECURSIVE = 0x8000
 export const OPEN_TREE_CLONE = 1
 export const OPEN_TREE_CLOEXEC = 0o2000000
@@ -19,7 +18,6 @@ export const MOUNT_ATTR_NODEV = 0x4
 export const MOUNT_ATTR_NOEXEC = 0x8
 /** The mask of the access-time bits: clear it before setting one of them. */
 export const MOUNT_ATTR__ATIME = 0x70
-export const MOUNT_ATTR_RELATIME = 0x0
 export const MOUNT_ATTR_NOATIME = 0x10
 export const MOUNT_ATTR_STRICTATIME = 0x20
 export const MOUNT_ATTR_NODIRATIME = 0x80
@@ -27,8 +25,6 @@ export const MOUNT_ATTR_IDMAP = 0x100000
 export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
 export const MOVE_MOUNT_F_EMPTY_PATH = 0x4
-export const MOVE_MOUNT_T_EMPTY_PATH = 0x40
-export const MOVE_MOUNT_T_SYMLINKS = 0x10
 
 export const MS_RDONLY = 1
 export const MS_NOSUID = 2
@@ -36,18 +32,15 @@ export const MS_NODEV = 4
 export const MS_NOEXEC = 8
 export const MS_REMOUNT = 32
 export const MS_BIND = 4096
-export const MS_MOVE = 8192
 export const MS_REC = 16384
 export const MS_UNBINDABLE = 1 << 17
 export const MS_PRIVATE = 1 << 18
 export const MS_SLAVE = 1 << 19
 export const MS_SHARED = 1 << 20
 export const MNT_DETACH = 2
-export const UMOUNT_NOFOLLOW = 8
 
 const FSCONFIG_SET_FLAG = 0
 const FSCONFIG_SET_STRING = 1
-const FSCONFIG_SET_FD = 5
 const FSCONFIG_CMD_CREATE = 6
 
 /** A context in which a file system of `type` is configured. Close it when the mount is made. */
@@ -61,10 +54,6 @@ export function fsconfigSetString(fs: number, key: string, value: string): void 
 
 export function fsconfigSetFlag(fs: number, key: string): void {
   checkFs(fs, native().fsconfig(fs, FSCONFIG_SET_FLAG, key, null, 0), `fsconfig ${key}`)
-}
-
-export function fsconfigSetFd(fs: number, key: string, fd: number): void {
-  checkFs(fs, native().fsconfig(fs, FSCONFIG_SET_FD, key, null, fd), `fsconfig ${key}`)
 }
 
 /** Make the superblock. What the kernel has to say about a refusal is in the error's message. */

@@ -1,4 +1,4 @@
-/** Namespaces: entering them with one thread, and things that live in another network namespace. */
+/** Namespaces: their flags, a confined thread, and things that live in another network namespace. */
 import { check, native } from './native.ts'
 
 export const CLONE_NEWTIME = 0x80
@@ -9,11 +9,6 @@ export const CLONE_NEWIPC = 0x8000000
 export const CLONE_NEWUSER = 0x10000000
 export const CLONE_NEWPID = 0x20000000
 export const CLONE_NEWNET = 0x40000000
-
-/** Move the calling thread into a namespace. Only in a worker thread that ends afterwards: other work would follow it. */
-export function setns(fd: number, type: number): void {
-  check(native().setns(fd, type), 'setns')
-}
 
 /**
  * Confine the calling worker thread to the folder `root`: from here on its synchronous `fs` calls see nothing else,

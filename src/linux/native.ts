@@ -22,10 +22,7 @@ export interface Native {
   pidfdOpen(pid: number): number
   pidfdSendSignal(fd: number, signal: number): number
   kill(pid: number, signal: number): number
-  prctl(option: number, value: number): number
   sysconf(name: number): number
-  setns(fd: number, type: number): number
-  unshare(flags: number): number
   confineThread(root: string): number
 
   fsopen(type: string): number
@@ -56,22 +53,14 @@ export interface Native {
   getxattr(path: string | number, name: string, follow: boolean): Uint8Array | number
   setxattr(path: string | number, name: string, value: Uint8Array, flags: number, follow: boolean): number
   listxattr(path: string | number, follow: boolean): Uint8Array | number
-  removexattr(path: string | number, name: string, follow: boolean): number
   mknod(dirfd: number, path: string, mode: number, major: number, minor: number): number
   utimens(dirfd: number, path: string, times: BigInt64Array, flags: number): number
-  fallocate(fd: number, mode: number, offset: number, length: number): number
-  lseek(fd: number, offset: number, whence: number): number
-  statfs(path: string, into: BigInt64Array): number
   flock(fd: number, operation: number): number
   syncfs(fd: number): Promise<number>
   memfdCreate(name: string, flags: number, content: Uint8Array | null): number
-  fcntl(fd: number, command: number, value: number): number
   addInodeFlags(fd: number, flags: number): number
 
   socketpair(type: number): [number, number] | number
-  sendFds(socket: number, data: Uint8Array, fds: number[]): number
-  recvFds(socket: number, length: number, fds: number[]): Uint8Array | number
-  peerCredentials(fd: number, into: Int32Array): number
   poll(fd: number, events: number): number
   netlinkOpen(protocol: number, netnsFd: number): number
   send(fd: number, data: Uint8Array): number

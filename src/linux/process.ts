@@ -67,11 +67,6 @@ export function processExists(pid: number): boolean {
   return result === 0 || result === -constants.errno.EPERM
 }
 
-/** Make orphans below this process its children, instead of init's. */
-export function setChildSubreaper(on: boolean): void {
-  check(native().prctl(36, on ? 1 : 0), 'prctl(PR_SET_CHILD_SUBREAPER)')
-}
-
 /** `sysconf(_SC_CLK_TCK)`: the unit of times in /proc/PID/stat. */
 export function clockTicks(): number {
   return check(native().sysconf(2), 'sysconf')

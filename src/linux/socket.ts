@@ -1,31 +1,12 @@
-/** Sockets: fds passed over unix sockets, peers' credentials, netlink. Blocking calls answer at once or within their limit. */
+/** Sockets: unix, netlink, and their options. Blocking calls answer at once or within their limit. */
 import { closeSync } from 'node:fs'
 import { check, native } from './native.ts'
 
 export const SOCK_STREAM = 1
-export const SOCK_SEQPACKET = 5
 
 /** Two connected unix sockets, close-on-exec. */
 export function socketpair(type = SOCK_STREAM): [number, number] {
   return check<[number, number]>(native().socketpair(type), 'socketpair')
-}
-
-/** Send `data` (at least one byte) and fds in one message. */
-export function sendFds(socket: number, data: Uint8Array, fds: number[]): void {
-  check(native().sendFds(socket, data, fds), 'sendmsg')
-}
-
-/** Receive a message of at most `length` bytes and the fds that came with it (close-on-exec; the caller closes them). */
-export function recvFds(socket: number, length: number): { data: Uint8Array; fds: number[] } {
-  const fds: number[] = []
-  return { data: check<Uint8Array>(native().recvFds(socket, length, fds), 'recvmsg'), fds }
-}
-
-/** Who is at the other end of a unix socket (as of connect). SO_PEERCRED, unix(7). */
-export function peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
-  const into = new Int32Array(3)
-  check(native().peerCredentials(fd, into), 'getsockopt(SO_PEERCRED)')
-  return { pid: into[0]!, uid: into[1]!, gid: into[2]! }
 }
 
 /** Whether the other end of a unix socket is closed for good, not only for writing. POLLHUP, poll(2). */
@@ -36,9 +17,7 @@ export function hasHungUp(fd: number): boolean {
 }
 
 export const NETLINK_ROUTE = 0
-export const NETLINK_SOCK_DIAG = 4
 export const NETLINK_NETFILTER = 12
-export const NETLINK_GENERIC = 16
 
 const SOL_NETLINK = 270
 const NETLINK_ADD_MEMBERSHIP = 1

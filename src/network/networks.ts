@@ -20,13 +20,11 @@ import { addressOf, checkEndpoint, describeEndpoint, interfaceSysctls } from './
 import { checkNames } from './files.ts'
 import { type Filters, filterNetworks, prunableNetworks } from './filters.ts'
 import { Live } from './live.ts'
-import { listLinks, readLink, readLinkStats } from './netlink/link.ts'
 import { portRequests } from './ports.ts'
 import type { NetworkRecord } from './record.ts'
 import { recover, watchRules } from './recover.ts'
 import type {
   EndpointSpec,
-  InterfaceStats,
   NetworkContainer,
   NetworkInfo,
   NetworkSpec,
@@ -214,19 +212,6 @@ export class Networks {
       return [record?.name ?? ref, describeEndpoint(record, container, spec)] as const
     })
     return { sandboxId: '', sandboxKey: '', ports: {}, endpoints: Object.fromEntries(endpoints) }
-  }
-
-  /** Counters by interface, as `docker stats` wants them. Empty for host and none. */
-  stats(containerId: string): Record<string, InterfaceStats> {
-    const namespace = this.#live.containers.get(containerId)?.namespace
-    if (!namespace) return {}
-    const stats: Record<string, InterfaceStats> = {}
-    for (const message of namespace.route.dump(listLinks)) {
-      const { name } = readLink(message)
-      const counters = name === 'lo' ? undefined : readLinkStats(message)
-      if (counters) stats[name] = counters
-    }
-    return stats
   }
 
   /**

@@ -168,18 +168,6 @@ export interface NetworkState {
   endpoints: Record<string, EndpointDetails>
 }
 
-/** Counters of one interface of a container. */
-export interface InterfaceStats {
-  rxBytes: number
-  rxPackets: number
-  rxErrors: number
-  rxDropped: number
-  txBytes: number
-  txPackets: number
-  txErrors: number
-  txDropped: number
-}
-
 /** A network's `create`, `destroy`, `connect` and `disconnect`, in the shape of Docker's event attributes. */
 export type NetworkEventHandler = (
   action: 'create' | 'destroy' | 'connect' | 'disconnect' | 'prune',

@@ -187,13 +187,3 @@ export function runtimeErrorText(place: BundlePlace): string {
     .filter(message => message !== undefined)
   return messages.at(-1) ?? ''
 }
-
-/** Ids that have a bundle: what a crash left, where the container is gone. */
-export function strayBundles(execRoot: string): string[] {
-  try {
-    return fs.readdirSync(path.join(execRoot, '.bundles'))
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return []
-    throw error
-  }
-}

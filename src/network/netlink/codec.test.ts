@@ -4,7 +4,6 @@ import { parseCidr, parseIp } from '../ip.ts'
 import { addAddress, readAddress } from './address.ts'
 import * as link from './link.ts'
 import { Attributes, decode, encode, type Request, Writer } from './message.ts'
-import { readNeighbour, setForwarding, setNeighbour } from './neighbour.ts'
 import { readElements } from './nft-dump.ts'
 import * as x from './nft-expressions.ts'
 import * as nft from './nftables.ts'
@@ -76,16 +75,6 @@ const messages: [name: string, request: Request, bytes: string][] = [
     '24000000 1800 0506 01000000 00000000  02 00 00 00 fe 03 00 01 00000000  0800 0500 ac110001',
   ],
   [
-    'set a neighbour',
-    setNeighbour(3, parseIp('10.0.0.1')!, '02:00:00:00:00:01'),
-    '30000000 1c00 0505 01000000 00000000  02 00 0000 03000000 8000 00 00  0800 0100 0a000001  0a00 0200 020000000001 0000',
-  ],
-  [
-    'set a forwarding entry',
-    setForwarding(3, '02:00:00:00:00:01'),
-    '28000000 1c00 0505 01000000 00000000  07 00 0000 03000000 0200 04 00  0a00 0200 020000000001 0000',
-  ],
-  [
     'add a table',
     nft.addTable(table),
     '24000000 000a 0504 01000000 00000000  01 00 0000  0600 0100 7400 0000  0800 0200 00000000',
@@ -155,8 +144,6 @@ test('what is written is read back', () => {
     kind: 1,
     protocol: 3,
   })
-  const neighbour = readNeighbour(read(setNeighbour(3, parseIp('fd00::9')!, '02:00:00:00:00:01')))
-  assert.deepEqual(neighbour, { link: 3, address: parseIp('fd00::9'), mac: '02:00:00:00:00:01', state: 0x80 })
   const key = Uint8Array.of(1, 2, 3, 4)
   assert.deepEqual(
     readElements(read(nft.addElements(table, 'm', [{ key, data: key }, { key }])[0]!)).map(one =>

@@ -13,7 +13,6 @@ const IFLA_LINK = 5
 const IFLA_MASTER = 10
 const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
-const IFLA_STATS64 = 23
 const IFLA_AF_SPEC = 26
 const IFLA_NET_NS_FD = 28
 const IFLA_LINK_NETNSID = 37
@@ -37,7 +36,6 @@ const IFLA_BRPORT_UNICAST_FLOOD = 9
 const IFLA_BRPORT_ISOLATED = 33
 
 export const IFF_UP = 0x1
-export const IFF_LOOPBACK = 0x8
 const AF_INET6 = 10
 
 /** The kinds of links, with what each needs. */
@@ -193,35 +191,6 @@ export function readLink(message: Message): Link {
     parent: attrs.u32(IFLA_LINK),
     alias: attrs.string(IFLA_IFALIAS),
     peerNetnsId: attrs.u32(IFLA_LINK_NETNSID),
-  }
-}
-
-/** struct rtnl_link_stats64, the first eight counters. */
-export interface LinkStats {
-  rxPackets: number
-  txPackets: number
-  rxBytes: number
-  txBytes: number
-  rxErrors: number
-  txErrors: number
-  rxDropped: number
-  txDropped: number
-}
-
-export function readLinkStats(message: Message): LinkStats | undefined {
-  const bytes = new Attributes(message.body, 16).bytes(IFLA_STATS64)
-  if (!bytes || bytes.length < 64) return undefined
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const counter = (index: number) => Number(view.getBigUint64(index * 8, true))
-  return {
-    rxPackets: counter(0),
-    txPackets: counter(1),
-    rxBytes: counter(2),
-    txBytes: counter(3),
-    rxErrors: counter(4),
-    txErrors: counter(5),
-    rxDropped: counter(6),
-    txDropped: counter(7),
   }
 }
 

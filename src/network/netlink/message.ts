@@ -157,10 +157,6 @@ export class Writer {
   }
 
   /** An attribute that only has to be there. */
-  attrFlag(type: number): void {
-    this.#attribute(type, () => {})
-  }
-
   /** An attribute of attributes. */
   nest(type: number, content: () => void): void {
     this.#attribute(type | NLA_F_NESTED, content)

@@ -66,13 +66,10 @@ const NF_NAT_RANGE_PROTO_SPECIFIED = 2
 const META_KEYS = {
   protocol: 1,
   mark: 3,
-  iif: 4,
-  oif: 5,
   iifname: 6,
   oifname: 7,
   nfproto: 15,
   l4proto: 16,
-  pkttype: 19,
 } as const
 
 /** Load something about the packet. Names of interfaces take 16 bytes, the rest at most four. */
