@@ -1,6 +1,6 @@
 /**
- * `npm run test:vm [-- PATH…]`: the tests of the runtime and of limits on Debian's kernel with cgroup v2, in a virtual
- * machine. Needs qemu-system-x86_64, cpio and kmod (Debian: apt-get install qemu-system-x86 cpio kmod).
+ * `npm run test:vm [-- PATH…]`: the tests of the runtime, of limits, supervision, volumes and faults on Debian's kernel
+ * with cgroup v2, in a virtual machine. Needs qemu-system-x86_64, cpio and kmod (Debian: apt-get install qemu-system-x86 cpio kmod).
  */
 import { execFileSync } from 'node:child_process'
 import * as path from 'node:path'
@@ -8,7 +8,8 @@ import { runInMachine } from './machine.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 const wanted = process.argv.slice(2)
-const paths = wanted.length > 0 ? wanted : ['src/linux', 'src/runtime', 'test/limits']
+const usual = ['src/linux', 'src/runtime', 'test/limits', 'test/supervision', 'test/volumes', 'test/faults']
+const paths = wanted.length > 0 ? wanted : usual
 
 for (const [program, name] of [
   ['qemu-system-x86_64', 'qemu-system-x86'],
