@@ -5,7 +5,7 @@
 import { GantryError } from '../errors.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Endpoint, Endpoints } from './endpoints.ts'
-import { errorFromAnswer, RegistryError, TransportError } from './errors.ts'
+import { AccessError, errorFromAnswer, RegistryError, TransportError } from './errors.ts'
 import { parseRetryAfter } from './retry.ts'
 import { basic, type Token, type TokenCache, type TokenRequest } from './tokens.ts'
 import { drain, type HttpAnswer, type HttpRequest, readBody, type Transport } from './transport.ts'
@@ -191,11 +191,9 @@ export class Connection {
       return `Bearer ${token}`
     }
     if (!this.#challenges.some(({ scheme }) => scheme === 'basic')) return undefined
-    if (!auth.username)
-      throw new GantryError(
-        'internal',
-        `${verb(call.method)} ${JSON.stringify(url.href)}: no basic auth credentials`,
-      )
+    if (!auth.username || !auth.password) {
+      throw new AccessError(said(call, url), new GantryError('internal', 'no basic auth credentials'))
+    }
     return basic(auth)
   }
 
@@ -207,9 +205,7 @@ export class Connection {
         ...(signal && { signal }),
       })
     } catch (error) {
-      if (!(error instanceof RegistryError)) throw error
-      const text = `${verb(call.method)} ${JSON.stringify(url.href)}: ${error.message}`
-      throw new RegistryError(error.status, error.code, text, error.retryAfter)
+      throw error instanceof RegistryError ? new AccessError(said(call, url), error) : error
     }
   }
 
@@ -242,6 +238,11 @@ function refuse(request: HttpRequest, why: string): TransportError {
     'ERR_INVALID_REDIRECT',
     `${verb(request.method)} ${JSON.stringify(request.url.href)}: ${why}`,
   )
+}
+
+/** `Head "https://…"` */
+function said({ method }: Call, url: URL): string {
+  return `${verb(method)} ${JSON.stringify(url.href)}`
 }
 
 function verb(method: string): string {

@@ -42,6 +42,20 @@ export class RegistryError extends GantryError {
   }
 }
 
+/** There are no credentials that the registry would take: the request was not sent. `cause` says so without the request. */
+export class AccessError extends RegistryError {
+  override readonly cause: GantryError
+
+  constructor(request: string, cause: GantryError) {
+    const { status, code, retryAfter } = cause instanceof RegistryError ? cause : noAnswer
+    super(status, code, `${request}: ${cause.message}`, retryAfter)
+    this.name = 'AccessError'
+    this.cause = cause
+  }
+}
+
+const noAnswer = { status: 0, code: 'UNAUTHORIZED', retryAfter: undefined }
+
 function kindOfStatus(status: number): ErrorKind {
   if (status === 404) return 'notFound'
   if (status === 401) return 'unauthorized'

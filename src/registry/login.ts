@@ -2,7 +2,7 @@
 import { GantryError, invalid } from '../errors.ts'
 import { Connection, type ConnectionOptions, type Wire } from './connection.ts'
 import { HUB } from './endpoints.ts'
-import { RegistryError, TransportError } from './errors.ts'
+import { AccessError, RegistryError, TransportError } from './errors.ts'
 import { drain } from './transport.ts'
 import type { LoginResult, RegistryAuth } from './types.ts'
 
@@ -44,7 +44,7 @@ export async function login(wire: Wire, auth: RegistryAuth, signal?: AbortSignal
 }
 
 function refusal(error: unknown, url: string, connection: Connection): unknown {
-  if (!(error instanceof RegistryError)) return error
+  if (!(error instanceof RegistryError) || error instanceof AccessError) return error
   if (connection.takesTokens) {
     const kind = error.status === 401 || error.status === 403 ? 'unauthorized' : 'internal'
     return new GantryError(kind, `Get ${JSON.stringify(url)}: ${error.message}`, { cause: error })

@@ -321,5 +321,6 @@ export function pullError(error: unknown, reference: Reference): unknown {
     return notFound(`manifest for ${familiar(reference)} not found: ${error.message}`, error)
   if (error.code === 'NAME_UNKNOWN')
     return notFound(`repository ${familiarName(reference)} not found: ${error.message}`, error)
-  return new GantryError('internal', error.message, { cause: error })
+  const kind = error.kind === 'unauthorized' ? 'unauthorized' : 'internal'
+  return new GantryError(kind, error.message, { cause: error })
 }

@@ -14,6 +14,7 @@ import {
 import { Semaphore } from '../image/semaphore.ts'
 import type { ImageConfig, Platform } from '../image/types.ts'
 import { Conversations } from './conversations.ts'
+import { AccessError } from './errors.ts'
 import { login } from './login.ts'
 import { parseManifest } from './manifests.ts'
 import { say } from './progress.ts'
@@ -115,13 +116,18 @@ export class Registries implements RegistryService {
     }
     const local = localTags(this.#images, reference)
     if (local.length === 0) throw this.#nothingToPush(reference)
-    return this.#with(reference, 'pull,push', options, async repository => {
-      const pushed: PushResult[] = []
-      for (const one of local) {
-        pushed.push(await pushReference(this.#pushes, repository, one.reference, one.descriptor, options))
-      }
-      return pushed
-    })
+    try {
+      return await this.#with(reference, 'pull,push', options, async repository => {
+        const pushed: PushResult[] = []
+        for (const one of local) {
+          pushed.push(await pushReference(this.#pushes, repository, one.reference, one.descriptor, options))
+        }
+        return pushed
+      })
+    } catch (error) {
+      // moby: a push does not say which of its requests it was.
+      throw error instanceof AccessError ? error.cause : error
+    }
   }
 
   #nothingToPush(reference: Reference): GantryError {

@@ -5,7 +5,7 @@ import { type Descriptor, type Digest, type Index, type MediaType, mediaTypes } 
 import type { Challenge } from './challenge.ts'
 import { type Call, Connection, type ConnectionOptions, type Wire } from './connection.ts'
 import type { Endpoint } from './endpoints.ts'
-import { RegistryError } from './errors.ts'
+import { AccessError, RegistryError } from './errors.ts'
 import { MAX_MANIFEST_BYTES, manifestAccept, mediaTypeOf } from './manifests.ts'
 import { drain, type HttpAnswer, type HttpRequest, readBody } from './transport.ts'
 
@@ -66,6 +66,7 @@ export class Repository {
       answer = await this.#call('HEAD', `manifests/${reference}`, { headers: { Accept: manifestAccept } })
     } catch (error) {
       // An answer to HEAD cannot say why; GET can.
+      if (error instanceof AccessError) throw error
       if (error instanceof RegistryError && error.status < 500 && error.status !== 429) {
         return (await this.manifest(reference)).descriptor
       }

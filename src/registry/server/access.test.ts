@@ -32,7 +32,18 @@ test('an htpasswd file alone: basic credentials for everything', async t => {
   const store = imageStore(t)
   await keep(store, makeImage(1, [1000]), `${host}/app`)
   const registries = new Registries(store)
-  await assert.rejects(registries.push(`${host}/app`), /no basic auth credentials$/)
+  await assert.rejects(registries.push(`${host}/app`), {
+    message: 'no basic auth credentials',
+    kind: 'internal',
+  })
+  await assert.rejects(registries.pull(`${host}/app`), {
+    message: `Head "${url}/v2/app/manifests/latest": no basic auth credentials`,
+    kind: 'internal',
+  })
+  const refreshed = { username: '<token>', identityToken: 'of another registry' }
+  await assert.rejects(registries.push(`${host}/app`, { auth: refreshed }), {
+    message: 'no basic auth credentials',
+  })
   await assert.rejects(registries.push(`${host}/app`, { auth: { username: 'ann', password: 'wrong' } }), {
     message: 'unauthorized: authentication required',
   })
@@ -78,6 +89,16 @@ test('rights by repository, anonymous pulls, tokens', async t => {
   await registries.push(`${host}/public/app`, { auth: ann })
   await registries.push(`${host}/private/app`, { auth: ann })
   await puller().pull(`${host}/public/app`)
+  await puller().pull(`${host}/public/app`, { auth: bob })
+  assert.equal((await fetch(`${url}/v2/public/app/tags/list`)).status, 200)
+  await assert.rejects(puller().pull(`${host}/public/app`, { auth: { ...bob, password: 'no' } }), {
+    kind: 'unauthorized',
+    message: `Head "${url}/v2/public/app/manifests/latest": unauthorized: incorrect username or password`,
+  })
+  await assert.rejects(registries.push(`${host}/bob/app`, { auth: { ...bob, password: 'no' } }), {
+    kind: 'unauthorized',
+    message: 'unauthorized: incorrect username or password',
+  })
   await assert.rejects(puller().pull(`${host}/private/app`), { kind: 'notFound' })
   await registries.push(`${host}/bob/app`, { auth: bob })
   await assert.rejects(registries.push(`${host}/public/app`, { auth: bob }))
@@ -92,7 +113,9 @@ test('rights by repository, anonymous pulls, tokens', async t => {
   })
   const basic = { Authorization: `Basic ${Buffer.from('bob:secret').toString('base64')}` }
   const catalog = await fetch(`${url}/v2/_catalog`, { headers: basic })
-  assert.deepEqual(await catalog.json(), { repositories: ['bob/app'] })
+  assert.deepEqual(await catalog.json(), { repositories: ['bob/app', 'public/app'] })
+  const unnamed = await fetch(`${url}/v2/_catalog`)
+  assert.match(unnamed.headers.get('www-authenticate')!, /scope="registry:catalog:\*"$/)
   const refused = await fetch(`${url}/v2/bob/app/manifests/latest`, { method: 'DELETE', headers: basic })
   assert.equal(refused.status, 401)
   assert.match(
@@ -122,6 +145,31 @@ test('a scope cannot be widened by what it names', async t => {
   ])
   for (const scope of ['repository:team/**:pull', 'repository:**:*', 'registry:other:*', 'nonsense'])
     assert.deepEqual(await ask(scope), [], scope)
+})
+
+test('a token for credentials in a form, as containerd and BuildKit ask', async t => {
+  const { url } = await startRegistry(t, {
+    access: {
+      passwords: passwords(t, { bob: 'secret' }),
+      rights: parseRights(JSON.stringify({ users: { bob: [{ repository: 'team/*', actions: ['pull'] }] } })),
+    },
+  })
+  const post = (form: Record<string, string>) =>
+    fetch(`${url}/token`, {
+      method: 'POST',
+      body: new URLSearchParams({ service: 'gantry-registry', ...form }),
+    })
+  const scope = 'repository:team/app:pull repository:team/other:pull,push'
+  const password = { grant_type: 'password', username: 'bob', client_id: 'containerd-client', scope }
+  const answer = await post({ ...password, password: 'secret' })
+  const { access_token: token } = (await answer.json()) as { access_token: string }
+  const headers = { Authorization: `Bearer ${token}` }
+  assert.equal((await fetch(`${url}/v2/team/other/manifests/x`, { headers })).status, 404)
+  assert.equal((await fetch(`${url}/v2/else/manifests/x`, { headers })).status, 401)
+  assert.equal((await post({ ...password, password: 'wrong' })).status, 401)
+  assert.equal((await post({ grant_type: 'refresh_token', refresh_token: 'x', scope })).status, 400)
+  assert.equal((await fetch(`${url}/token`, { method: 'PUT' })).status, 405)
+  assert.equal((await post({ ...password, password: 'x'.repeat(1 << 17) })).status, 413)
 })
 
 test('tokens of an outside server, signed with its key', async t => {

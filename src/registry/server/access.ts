@@ -28,20 +28,29 @@ export interface Caller {
   rights: readonly Right[]
 }
 
+/** What a token is asked for. */
+interface Scope {
+  type: 'repository' | 'registry'
+  name: string
+  actions: string[]
+}
+
 const SERVICE = 'gantry-registry'
 /** Seconds. */
 const TOKEN_LIFETIME = 300
-const NOBODY: Caller = { name: '', rights: [] }
 
 export class Access {
   readonly #options: AccessOptions
   readonly #secret = randomBytes(32)
   readonly #mode: 'open' | 'basic' | 'bearer'
+  /** Who says nothing. */
+  readonly #nobody: Caller
 
   constructor(options: AccessOptions = {}) {
     this.#options = options
     const { passwords, rights, tokenServer } = options
     this.#mode = rights || tokenServer ? 'bearer' : passwords ? 'basic' : 'open'
+    this.#nobody = { name: '', rights: this.#mode === 'open' ? EVERYTHING : (rights?.anonymous ?? []) }
   }
 
   /** Whether {@link issue} answers. */
@@ -51,37 +60,42 @@ export class Access {
 
   /** Who sent `request`. Wrong credentials are a fault, none are not. */
   async identify(request: IncomingMessage, base: string): Promise<Caller> {
-    if (this.#mode === 'open') return { name: '', rights: EVERYTHING }
+    if (this.#mode === 'open') return this.#nobody
     const [scheme = '', credentials = ''] = (request.headers.authorization ?? '').split(' ', 2)
     const caller =
       scheme.toLowerCase() === 'basic'
         ? await this.#byPassword(credentials)
         : scheme.toLowerCase() === 'bearer'
           ? this.#byToken(credentials)
-          : NOBODY
-    if (!caller) throw this.#challenge(base, undefined, [], 'invalid_token')
+          : this.#nobody
+    if (!caller) throw this.#challenge(base, undefined, 'invalid_token')
     return caller
   }
 
   /** Throws UNAUTHORIZED where credentials could help, DENIED where they were given and do not suffice. */
-  require(caller: Caller, base: string, name: string | undefined, actions: Action[]): void {
-    const allowed =
-      name === undefined ? this.#mode === 'open' || caller !== NOBODY : allows(caller.rights, name, actions)
-    if (allowed) return
+  require(caller: Caller, base: string, name: string, actions: Action[]): void {
+    if (allows(caller.rights, name, actions)) return
     if (caller.name !== '' && this.#mode === 'basic')
       throw fault('DENIED', 'requested access to the resource is denied')
-    throw this.#challenge(base, name, actions, caller === NOBODY ? undefined : 'insufficient_scope')
+    const error = caller === this.#nobody ? undefined : 'insufficient_scope'
+    throw this.#challenge(base, { type: 'repository', name, actions }, error)
   }
 
-  #challenge(base: string, name: string | undefined, actions: Action[], error: string | undefined): Error {
-    const detail = name === undefined ? null : [{ Type: 'repository', Name: name, Action: actions.join(',') }]
+  /** Throws UNAUTHORIZED unless the caller has said who it is, or nobody has to. `scope`: what a token for it would be for. */
+  requireName(caller: Caller, base: string, scope?: Scope): void {
+    if (this.#mode !== 'open' && caller === this.#nobody) throw this.#challenge(base, scope)
+  }
+
+  #challenge(base: string, scope: Scope | undefined, error?: string): Error {
+    const asked = scope?.actions.join(',')
+    const detail = scope ? [{ Type: scope.type, Name: scope.name, Action: asked }] : null
     const { tokenServer } = this.#options
     const realm = tokenServer?.realm ?? `${base}/token`
     const parameters =
       this.#mode === 'basic'
         ? 'Basic realm="gantry registry"'
         : `Bearer realm="${realm}",service="${tokenServer?.service ?? SERVICE}"` +
-          (name === undefined ? '' : `,scope="repository:${name}:${actions.join(',')}"`) +
+          (scope === undefined ? '' : `,scope="${scope.type}:${scope.name}:${asked}"`) +
           (error === undefined ? '' : `,error="${error}"`)
     return fault('UNAUTHORIZED', 'authentication required', 401, detail, { 'WWW-Authenticate': parameters })
   }
@@ -92,7 +106,18 @@ export class Access {
    */
   async issue(request: IncomingMessage, query: URLSearchParams, now = Date.now()): Promise<object> {
     const [scheme = '', credentials = ''] = (request.headers.authorization ?? '').split(' ', 2)
-    const caller = scheme === '' ? this.#anonymous() : await this.#byPassword(credentials)
+    return this.#issue(scheme === '' ? this.#nobody : await this.#byPassword(credentials), query, now)
+  }
+
+  /** The same as a form that is posted, with `username` and `password` in it (distribution: OAuth2 token spec), as containerd asks. */
+  async issueForForm(form: URLSearchParams, now = Date.now()): Promise<object> {
+    const kind = form.get('grant_type') ?? ''
+    if (kind !== 'password')
+      throw fault('UNSUPPORTED', `grant_type ${JSON.stringify(kind)} is not supported`, 400)
+    return this.#issue(await this.#check(form.get('username') ?? '', form.get('password') ?? ''), form, now)
+  }
+
+  #issue(caller: Caller | undefined, query: URLSearchParams, now: number): object {
     if (!caller) {
       throw fault('UNAUTHORIZED', 'incorrect username or password', 401, null, {
         'WWW-Authenticate': 'Basic realm="gantry registry"',
@@ -114,21 +139,20 @@ export class Access {
     return { token, access_token: token, expires_in: TOKEN_LIFETIME, issued_at: new Date(now).toISOString() }
   }
 
-  #anonymous(): Caller {
-    return { name: '', rights: this.#options.rights?.anonymous ?? [] }
-  }
-
   async #byPassword(credentials: string): Promise<Caller | undefined> {
     const text = Buffer.from(credentials, 'base64').toString('utf8')
     const colon = text.indexOf(':')
-    if (colon < 0) return undefined
-    const name = text.slice(0, colon)
-    const password = text.slice(colon + 1)
+    return colon < 0 ? undefined : this.#check(text.slice(0, colon), text.slice(colon + 1))
+  }
+
+  /** What everyone may, a user may too. */
+  async #check(name: string, password: string): Promise<Caller | undefined> {
     const { passwords, rights } = this.#options
     const byToken = this.#staticToken(password)
     if (byToken && (byToken.name === name || name === '<token>')) return byToken
     if (name === '' || !(await passwords?.check(name, password))) return undefined
-    return { name, rights: rights?.users ? (rights.users[name] ?? rights.anonymous ?? []) : EVERYTHING }
+    const own = rights?.users ? (rights.users[name] ?? []) : EVERYTHING
+    return { name, rights: [...own, ...this.#nobody.rights] }
   }
 
   #byToken(token: string): Caller | undefined {
@@ -146,7 +170,7 @@ export class Access {
     if (tokens.length === 0) return undefined
     const hash = createHash('sha256').update(token).digest('hex')
     const found = tokens.find(([, { sha256 }]) => sha256 === hash)
-    return found && { name: found[0], rights: found[1].rights }
+    return found && { name: found[0], rights: [...found[1].rights, ...this.#nobody.rights] }
   }
 }
 

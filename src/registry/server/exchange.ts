@@ -48,8 +48,13 @@ export class Exchange {
   }
 
   /** Throws UNAUTHORIZED or DENIED unless the caller may do `actions` on `name`. */
-  require(name: string | undefined, ...actions: Action[]): void {
+  require(name: string, ...actions: Action[]): void {
     this.#access.require(this.caller, this.base, name, actions)
+  }
+
+  /** Throws UNAUTHORIZED unless the caller has said who it is, or nobody has to. */
+  requireName(scope?: Parameters<Access['requireName']>[2]): void {
+    this.#access.requireName(this.caller, this.base, scope)
   }
 
   answer(status: number, headers: Record<string, string | number> = {}, body?: string | Uint8Array): void {
@@ -74,12 +79,11 @@ export class Exchange {
     })
   }
 
-  /** The request's body, at most `limit` bytes. */
-  async body(limit: number): Promise<Buffer> {
+  /** The request's body, at most `limit` bytes of it. `what` it is, for the refusal. */
+  async body(limit: number, what: 'manifest' | 'form' = 'manifest'): Promise<Buffer> {
+    const code = what === 'manifest' ? 'MANIFEST_INVALID' : 'SIZE_INVALID'
     const tooLarge = () =>
-      fault('MANIFEST_INVALID', `manifest is larger than ${limit} bytes`, 413, undefined, {
-        Connection: 'close',
-      })
+      fault(code, `${what} is larger than ${limit} bytes`, 413, undefined, { Connection: 'close' })
     if (Number(this.header('content-length') ?? 0) > limit) throw tooLarge()
     const chunks: Buffer[] = []
     let size = 0

@@ -15,7 +15,7 @@ export async function listTags(registry: Registry, exchange: Exchange, name: str
 }
 
 export function listRepositories(registry: Registry, exchange: Exchange): void {
-  exchange.require(undefined)
+  exchange.requireName({ type: 'registry', name: 'catalog', actions: ['*'] })
   const visible = registry.store.names().filter(name => {
     try {
       exchange.require(name, 'pull')

@@ -61,7 +61,7 @@ const HANDLERS: {
 } = {
   base: {
     GET: (_, exchange) => {
-      exchange.require(undefined)
+      exchange.requireName()
       exchange.answerJson(200, {})
     },
   },
@@ -90,6 +90,12 @@ const HANDLERS: {
 
 /** Milliseconds between the writings of index.json. */
 const FLUSH_EVERY = 5000
+
+/** Bytes of what is posted to the token endpoint. */
+const MAX_FORM = 64 << 10
+
+const unsupported = (allow: string) =>
+  fault('UNSUPPORTED', 'The operation is unsupported.', 405, undefined, { Allow: allow })
 
 export class RegistryServer {
   readonly store: RegistryStore
@@ -241,7 +247,7 @@ export class RegistryServer {
       }
       if (exchange.path === '/token' && this.#access.issuesTokens) {
         kind = 'token'
-        exchange.answerJson(200, await this.#access.issue(request, exchange.query))
+        exchange.answerJson(200, await this.#issueToken(exchange))
         return
       }
       const route = parseRoute(exchange.path)
@@ -250,14 +256,21 @@ export class RegistryServer {
       const handlers: Record<string, unknown> = HANDLERS[route.kind]
       const handler = handlers[exchange.method === 'HEAD' ? 'GET' : exchange.method] as Handler | undefined
       if (!handler) {
-        const allow = Object.keys(handlers).join(', ')
-        throw fault('UNSUPPORTED', 'The operation is unsupported.', 405, undefined, { Allow: allow })
+        throw unsupported(Object.keys(handlers).join(', '))
       }
       exchange.caller = await this.#access.identify(request, exchange.base)
       await handler(this.#registry, exchange, route as never)
     } catch (error) {
       this.#fail(exchange, error)
     }
+  }
+
+  async #issueToken(exchange: Exchange): Promise<object> {
+    const { request, query, method } = exchange
+    if (method === 'GET') return this.#access.issue(request, query)
+    if (method !== 'POST') throw unsupported('GET, POST')
+    const form = await exchange.body(MAX_FORM, 'form')
+    return this.#access.issueForForm(new URLSearchParams(form.toString('utf8')))
   }
 
   /** Health and metrics: no credentials, no names in them. */
