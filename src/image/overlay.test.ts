@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
 import { buffer } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
+import { knowsVolatile } from '../linux/index.ts'
 import { loadImages } from './archive/load.ts'
 import { dockerArchive, needsRoot, parseTar, streamOf, tarOf, temporaryStorage } from './fixtures.ts'
 import { openStorage } from './storage.ts'
@@ -58,6 +59,20 @@ for (const driver of ['overlay2', 'vfs'] as const) {
 }
 
 describe('overlay', { skip: needsRoot }, () => {
+  test('only a volatile mount is told not to wait for the disk', { skip: !knowsVolatile() }, async t => {
+    const { images, snapshots, root } = temporaryStorage(t, 'overlay2')
+    const [loaded] = await loadImages(images, streamOf(dockerArchive([BASE])))
+    for (const volatile of [false, true]) {
+      const snapshot = await snapshots.prepare(`${root}/containers/${volatile}`, loaded!.record.image.chain)
+      const fd = snapshots.mount(snapshot, { volatile })
+      fs.writeFileSync(`/proc/self/fd/${fd}/home/new`, 'n')
+      fs.closeSync(fd)
+      assert.equal(fs.readFileSync(`${snapshot.upperdir}/home/new`, 'utf8'), 'n')
+      // overlayfs.rst: the mark that keeps such a layer from being mounted again after a crash
+      assert.equal(fs.existsSync(`${snapshot.workdir}/work/incompat/volatile`), volatile)
+    }
+  })
+
   test('holds an image without layers, and one of 300', async t => {
     const { images, snapshots, root } = temporaryStorage(t)
     const none = await snapshots.prepare(`${root}/containers/none`, undefined)

@@ -15,6 +15,7 @@ import type { DiffRequest } from './layer/diff-task.ts'
 import type {
   Change,
   LayerBlob,
+  MountOptions,
   ReadAhead,
   Snapshots,
   UnpackLimits,
@@ -81,17 +82,22 @@ export class OverlaySnapshots implements Snapshots {
     return this.#chains.stack(chain).map(each => this.#chains.files(each))
   }
 
-  mount(snapshot: WritableSnapshot, options: { readOnly?: boolean } = {}): number {
+  mount(snapshot: WritableSnapshot, options: MountOptions = {}): number {
     const { lowerdirs, upperdir, workdir } = snapshot
     if (options.readOnly) return this.#mount([upperdir, ...lowerdirs])
-    return this.#mount(lowerdirs, { upperdir, workdir })
+    return this.#mount(lowerdirs, { upperdir, workdir }, options.volatile)
   }
 
   /** Two layers at least, since overlay refuses a single one that cannot be written. */
-  #mount(lowerdirs: readonly string[], writable?: { upperdir: string; workdir: string }): number {
+  #mount(
+    lowerdirs: readonly string[],
+    writable?: { upperdir: string; workdir: string },
+    isVolatile = false,
+  ): number {
     const missing = Math.max(0, (writable === undefined ? 2 : 1) - lowerdirs.length)
     const layers = [...lowerdirs, ...[this.#empty, `${this.#empty}/.`].slice(0, missing)]
-    return linux.mountOverlay({ ...writable, lowerdirs: layers, options: TRUST_NO_LAYER })
+    const options = isVolatile && linux.knowsVolatile() ? [...TRUST_NO_LAYER, 'volatile'] : TRUST_NO_LAYER
+    return linux.mountOverlay({ ...writable, lowerdirs: layers, options })
   }
 
   async usage(snapshot: WritableSnapshot): Promise<{ rw: number; rootFs: number }> {

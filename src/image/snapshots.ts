@@ -91,8 +91,11 @@ export interface Snapshots {
   layerSize(chain: ChainId): number
 
   prepare(folder: string, parent: ChainId | undefined): Promise<WritableSnapshot>
-  /** A detached mount of the merged tree; the caller closes the fd. `readOnly` leaves the upper folder out of it. */
-  mount(snapshot: WritableSnapshot, options?: { readOnly?: boolean }): number
+  /**
+   * A detached mount of the merged tree; the caller closes the fd. `readOnly` leaves the upper folder out of it. `volatile` is for what is
+   * thrown away after a crash: nobody waits for the disk, neither who calls fsync(2) in there nor whoever closes the fd.
+   */
+  mount(snapshot: WritableSnapshot, options?: MountOptions): number
   /** `rw`: bytes the container wrote. `rootFs`: with all its layers. */
   usage(snapshot: WritableSnapshot): Promise<{ rw: number; rootFs: number }>
   changes(snapshot: WritableSnapshot, signal?: AbortSignal): Promise<Change[]>
@@ -108,6 +111,12 @@ export interface Snapshots {
   collect(keep: Iterable<ChainId>): { removed: ChainId[]; bytes: number }
   /** Resolves when nothing is being removed in the background. */
   settled(): Promise<void>
+}
+
+/** See {@link Snapshots.mount}. */
+export interface MountOptions {
+  readOnly?: boolean
+  volatile?: boolean
 }
 
 /** See {@link Snapshots.readAhead}. */

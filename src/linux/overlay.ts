@@ -25,6 +25,10 @@ const MAX_FS_OPTION = 255
 export const knowsLowerdirPlus = ([major, minor]: readonly [number, number]): boolean =>
   major > 6 || (major === 6 && minor >= 5)
 
+/** Whether an overlay can be told never to wait for the disk (`volatile`, since Linux 5.10). */
+export const knowsVolatile = ([major, minor] = kernelVersion()): boolean =>
+  major > 5 || (major === 5 && minor >= 10)
+
 /** Of the running kernel. */
 export function kernelVersion(text = release()): [major: number, minor: number] {
   const match = /^(\d+)\.(\d+)/.exec(text)

@@ -139,7 +139,7 @@ export class Layers {
     fs.chmodSync(upperdir, 0o755)
     const snapshot: WritableSnapshot = { folder, parent: undefined, lowerdirs, upperdir, workdir }
     try {
-      return { id, snapshot, mountFd: this.#snapshots.mount(snapshot) }
+      return { id, snapshot, mountFd: this.#snapshots.mount(snapshot, { volatile: true }) }
     } catch (error) {
       fs.rmSync(folder, { recursive: true, force: true })
       throw error
