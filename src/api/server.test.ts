@@ -174,6 +174,24 @@ describe('the API over a unix socket', () => {
     assert.match(text, /413 Payload Too Large[\s\S]*request body is larger than/)
   })
 
+  test('a small body is taken before it is refused', async () => {
+    let ended = false
+    const options = { socketPath, method: 'POST', path: '/containers/x/kill', agent: false }
+    const request = http.request({ ...options, headers: { 'Transfer-Encoding': 'chunked' } })
+    const answer = new Promise<http.IncomingMessage>((resolve, reject) => {
+      request.on('response', resolve).on('error', reject)
+    })
+    request.write('one')
+    setTimeout(() => {
+      ended = true
+      request.end('two')
+    }, 50)
+    const response = await answer
+    assert.ok(ended, 'answered while the body was still being written')
+    assert.equal(response.statusCode, 409)
+    response.resume()
+  })
+
   test('a client that writes on when it is refused hears why', async () => {
     const megabyte = Buffer.alloc(1 << 20, 'x')
     const text = await converse(

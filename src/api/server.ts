@@ -66,6 +66,7 @@ export function createApi(engine: Engine, options: ApiOptions = {}): http.Server
       await match.handler(call, engine)
       options.metrics?.called(method, asked.path, performance.now() - begun)
     } catch (error) {
+      if (!upgraded && !req.complete) await readAway(req)
       fail(req, res, error, logger)
     }
   }
@@ -117,6 +118,30 @@ function fail(req: http.IncomingMessage, res: http.ServerResponse, error: unknow
   }
   if (!req.complete) lingerAfter(req, res)
   sendError(res, status, message)
+}
+
+/** Bytes and milliseconds that a refused request's body is waited for. The bytes are those of Go's net/http, and so of Docker. */
+const REFUSED_BYTES = 256 << 10
+const REFUSED_WAIT = 1000
+
+/** A small body is taken whole before the answer goes out: a client that still writes would complain of that, too. */
+function readAway(req: http.IncomingMessage): Promise<void> | undefined {
+  if (req.destroyed || Number(req.headers['content-length']) > REFUSED_BYTES) return undefined
+  req.unpipe()
+  return new Promise(resolve => {
+    let left = REFUSED_BYTES
+    const take = (chunk: Buffer) => {
+      left -= chunk.length
+      if (left < 0) done()
+    }
+    const done = () => {
+      clearTimeout(timer)
+      req.off('data', take).off('end', done).off('close', done)
+      resolve()
+    }
+    const timer = setTimeout(done, REFUSED_WAIT)
+    req.on('end', done).on('close', done).on('data', take)
+  })
 }
 
 /** Milliseconds that a client whose request was refused may go on writing it. */
