@@ -7,7 +7,7 @@ export async function listTags(registry: Registry, exchange: Exchange, name: str
   exchange.require(name, 'pull')
   const fromUpstream = await registry.upstream?.tags(name)
   const repository = registry.store.repository(name)
-  if (!fromUpstream && (!repository || repository.isEmpty)) {
+  if (!fromUpstream && !repository) {
     throw fault('NAME_UNKNOWN', 'repository name not known to registry', 404, { name })
   }
   const page = pageOf(exchange, fromUpstream ?? repository!.tags(), registry.limits.pageSize)

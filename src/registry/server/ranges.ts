@@ -9,7 +9,7 @@ export interface ByteRange {
 /**
  * The one range that a `Range` header asks for of `size` bytes: `undefined` where the whole is to be sent (no header, a
  * unit that is not bytes, several ranges, nonsense: RFC 9110 lets a server ignore those), `'unsatisfiable'` for one that
- * begins behind the end.
+ * begins behind the end, of the blob or its own.
  */
 export function parseRange(
   header: string | undefined,
@@ -23,8 +23,7 @@ export function parseRange(
   }
   const start = Number(match[1])
   const end = match[2] === '' ? size - 1 : Math.min(Number(match[2]), size - 1)
-  if (match[2] !== '' && Number(match[2]) < start) return undefined
-  return start >= size ? 'unsatisfiable' : { start, end }
+  return start > end ? 'unsatisfiable' : { start, end }
 }
 
 /** `Content-Range: 0-99` of a chunk, with or without the unit and the total; `undefined` for anything else. */
