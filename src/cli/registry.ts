@@ -2,8 +2,9 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { Command } from 'commander'
-import { invalid } from '../errors.ts'
+import { createSecureContext } from 'node:tls'
+import { Command, Option } from 'commander'
+import { invalid, messageOf, notFound } from '../errors.ts'
 import { createLogger } from '../logger.ts'
 import type { AccessOptions } from '../registry/server/access.ts'
 import { collect } from '../registry/server/collector.ts'
@@ -64,26 +65,30 @@ export function registryCommand(): Command {
     .option('--proxy <url>', 'be a pull-through cache of another registry')
     .option('--proxy-user <name>', 'user there')
     .option('--proxy-password-file <file>', 'password there')
-    .option('--proxy-tag-lifetime <duration>', 'how long a tag is believed', duration, 5 * 60_000)
-    .option('--proxy-lifetime <duration>', 'how long what was fetched is kept', duration, 7 * 24 * 3600_000)
-    .option('--max-manifest-size <size>', 'largest manifest taken', size, 4 << 20)
+    .addOption(option('--proxy-tag-lifetime <duration>', 'how long a tag is believed', duration, '5m'))
+    .addOption(option('--proxy-lifetime <duration>', 'how long what was fetched is kept', duration, '7d'))
+    .addOption(option('--max-manifest-size <size>', 'largest manifest taken', size, '4m'))
     .option('--max-blob-size <size>', 'largest blob taken', size)
     .option('--max-uploads <n>', 'uploads under way at once', count, 1000)
-    .option('--upload-age <duration>', 'when an idle upload is forgotten', duration, 7 * 24 * 3600_000)
-    .option('--gc-interval <duration>', 'time between garbage collections; 0 for none', duration, 3600_000)
-    .option('--gc-grace <duration>', 'how long unreferenced content is kept', duration, 24 * 3600_000)
+    .addOption(option('--upload-age <duration>', 'when an idle upload is forgotten', duration, '7d'))
+    .addOption(
+      option('--gc-interval <duration>', 'time between garbage collections; 0 for none', duration, '1h'),
+    )
+    .addOption(option('--gc-grace <duration>', 'how long unreferenced content is kept', duration, '1d'))
     .option('--gc-untagged', 'collect manifests without a tag, too')
-    .option('--log-format <format>', 'text or json', 'text')
-    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .addOption(new Option('--log-format <format>').choices(['text', 'json']).default('text'))
+    .addOption(new Option('--log-level <level>').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .action(serve)
   command
     .command('gc')
     .description('Collect garbage in the storage of a registry that does not run')
     .option('--root <folder>', 'where everything is kept', defaultRoot())
-    .option('--grace <duration>', 'how long unreferenced content is kept', duration, 24 * 3600_000)
+    .addOption(option('--grace <duration>', 'how long unreferenced content is kept', duration, '1d'))
     .option('--untagged', 'collect manifests without a tag, too')
     .action(async (flags: { root: string; grace: number; untagged?: boolean }) => {
-      const store = new RegistryStore(path.resolve(flags.root))
+      const root = path.resolve(flags.root)
+      if (!fs.existsSync(path.join(root, 'repositories'))) throw notFound(`${root}: no registry's storage`)
+      const store = new RegistryStore(root)
       const result = await collect(store, { grace: flags.grace, untagged: flags.untagged ?? false })
       store.close()
       process.stdout.write(
@@ -91,6 +96,16 @@ export function registryCommand(): Command {
       )
     })
   return command
+}
+
+/** An option with a default as one would write it. */
+function option(
+  flags: string,
+  description: string,
+  parse: (text: string) => number,
+  otherwise: string,
+): Option {
+  return new Option(flags, description).argParser(parse).default(parse(otherwise), otherwise)
 }
 
 async function serve(flags: ServeFlags): Promise<void> {
@@ -125,7 +140,13 @@ async function serve(flags: ServeFlags): Promise<void> {
 function tlsOf({ tlsCert, tlsKey }: ServeFlags): { cert: Buffer; key: Buffer } | undefined {
   if (!tlsCert && !tlsKey) return undefined
   if (!tlsCert || !tlsKey) throw invalid('--tls-cert and --tls-key belong together')
-  return { cert: fs.readFileSync(tlsCert), key: fs.readFileSync(tlsKey) }
+  const tls = { cert: fs.readFileSync(tlsCert), key: fs.readFileSync(tlsKey) }
+  try {
+    createSecureContext(tls)
+  } catch (error) {
+    throw invalid(`${tlsCert} and ${tlsKey} are not a certificate and its key: ${messageOf(error)}`, error)
+  }
+  return tls
 }
 
 function accessOf(flags: ServeFlags): AccessOptions {

@@ -3,6 +3,7 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { collectRegularly } from '../image/garbage.ts'
 import { takeUp } from '../image/held.ts'
+import { acquireRoot } from '../image/root-lock.ts'
 import { openStorage } from '../image/storage.ts'
 import { type Logger, silent } from '../logger.ts'
 import { KeyedMutex } from '../mutex.ts'
@@ -22,7 +23,6 @@ import { InitLayers } from './init-layer.ts'
 import { EngineNetworks } from './networks.ts'
 import { launcherRoot } from './outside-runtime.ts'
 import { findRuns, Recovery, runningContainers } from './recover.ts'
-import { acquireRoot } from './root-lock.ts'
 import { States } from './state.ts'
 import { storageDriver } from './storage-driver.ts'
 import { ContainerStore } from './store.ts'
@@ -81,7 +81,7 @@ export class Engine {
     const closing = new AbortController()
     fs.mkdirSync(dataRoot, { recursive: true, mode: 0o710 })
     fs.mkdirSync(execRoot, { recursive: true, mode: 0o711 })
-    const releaseRoot = acquireRoot(dataRoot)
+    const releaseRoot = acquireRoot(dataRoot, 'engine')
     try {
       const trash = path.join(dataRoot, 'trash')
       const store = new ContainerStore(path.join(dataRoot, 'containers'), trash, logger)

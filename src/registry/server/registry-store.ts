@@ -1,6 +1,7 @@
 /**
  * All that a registry keeps, under one root:
  *
+ *     <root>/lock                          held while a process has it open
  *     <root>/content, ingest, unsynced     the engine's content store: each blob once
  *     <root>/repositories/<name>/_oci/     one {@link RepositoryStore} each; no component of a name begins with `_`
  */
@@ -8,6 +9,7 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { hasCode } from '../../errors.ts'
 import { ContentStore } from '../../image/content-store.ts'
+import { acquireRoot } from '../../image/root-lock.ts'
 import type { Digest } from '../../image/types.ts'
 import { RepositoryStore } from './repository-store.ts'
 
@@ -17,15 +19,18 @@ const CACHE_BYTES = 64 << 20
 
 export class RegistryStore {
   readonly root: string
+  readonly #release: () => void
   readonly content: ContentStore
   readonly #repositories = new Map<string, RepositoryStore>()
   #names: string[] | undefined
   readonly #documents = new Map<Digest, Buffer>()
   #documentBytes = 0
 
+  /** Raises conflict while another process has this root open. */
   constructor(root: string) {
     this.root = root
     fs.mkdirSync(path.join(root, 'repositories'), { recursive: true, mode: 0o755 })
+    this.#release = acquireRoot(root, 'registry')
     // A push waits for its layers to be on the disk: the sooner that begins, the better.
     this.content = new ContentStore(root, { syncAfter: 0 })
     for (const name of find(path.join(root, 'repositories'), '')) this.#open(name)
@@ -89,6 +94,7 @@ export class RegistryStore {
   close(): void {
     this.flush()
     for (const repository of this.#repositories.values()) repository.close()
+    this.#release()
   }
 }
 

@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import type { Index } from '../../image/types.ts'
 import { client, pushImage } from '../testing/client.ts'
 import { folder, startRegistry } from '../testing/kit.ts'
+import { RegistryStore } from './registry-store.ts'
 
 test('garbage goes while it serves; what is named stays', async t => {
   const { url, server } = await startRegistry(t, { limits: { grace: 0 } })
@@ -52,4 +53,20 @@ test('health and metrics', async t => {
   const metrics = (await call('GET', '/metrics')).body.toString()
   assert.match(metrics, /gantry_registry_requests_total\{method="GET",path="base",status="200"\} 1\n/)
   assert.match(metrics, /gantry_registry_uploads_active 0\n/)
+})
+
+test('one process a storage: a second one is refused, and none is harmed', async t => {
+  const root = folder(t)
+  const first = await startRegistry(t, { root })
+  const image = await pushImage(client(first.url), 'app', 1, 'v1')
+  assert.throws(() => new RegistryStore(root), {
+    kind: 'conflict',
+    message: /is in use by another registry$/,
+  })
+  await pushImage(client(first.url), 'app', 2, 'v2')
+  await first.server.stop(0)
+  const store = new RegistryStore(root)
+  t.after(() => store.close())
+  assert.deepEqual(store.repository('app')!.tags(), ['v1', 'v2'])
+  assert.equal(store.repository('app')!.manifest('v1')!.digest, image.digest)
 })
