@@ -5,7 +5,9 @@
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <linux/sockios.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 static napi_value Socketpair(napi_env env, napi_callback_info info) {
@@ -21,7 +23,7 @@ static napi_value Socketpair(napi_env env, napi_callback_info info) {
   return pair;
 }
 
-#define MAX_FDS 32
+#define MAX_FDS 253 // SCM_MAX_FD
 
 static napi_value SendFds(napi_env env, napi_callback_info info) {
   struct call c = call_begin(env, info);
@@ -89,29 +91,30 @@ static napi_value PeerCredentials(napi_env env, napi_callback_info info) {
   return answer(&c, 0);
 }
 
+#define OUR_NETNS -1
+#define NEW_NETNS -2
+
 struct visit {
-  int netns; // to enter; -1: a new one
+  int netns; // to enter
   int family, type, protocol;
 };
 
-// A socket in another network namespace, or an fd of a new one.
+// A socket in another network namespace, or in a new one.
 static int64_t visit(void *data) {
   const struct visit *v = data;
-  if (v->netns < 0) return unshare(CLONE_NEWNET) < 0 ? -errno : failed(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-  if (setns(v->netns, CLONE_NEWNET) < 0) return -errno;
+  if ((v->netns == NEW_NETNS ? unshare(CLONE_NEWNET) : setns(v->netns, CLONE_NEWNET)) < 0) return -errno;
   return failed(socket(v->family, v->type | SOCK_CLOEXEC, v->protocol));
 }
 
-static napi_value NetnsCreate(napi_env env, napi_callback_info info) {
+static napi_value NetnsOf(napi_env env, napi_callback_info info) {
   struct call c = call_begin(env, info);
-  struct visit v = {.netns = -1};
-  return answer(&c, on_own_thread(visit, &v));
+  return answer(&c, failed(ioctl((int)arg_int(&c, 0), SIOCGSKNS)));
 }
 
 static napi_value NetlinkOpen(napi_env env, napi_callback_info info) {
   struct call c = call_begin(env, info);
   struct visit v = {.netns = (int)arg_int(&c, 1), .family = AF_NETLINK, .type = SOCK_RAW, .protocol = (int)arg_int(&c, 0)};
-  int fd = (int)(v.netns >= 0 ? on_own_thread(visit, &v) : failed(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, v.protocol)));
+  int fd = (int)(v.netns != OUR_NETNS ? on_own_thread(visit, &v) : failed(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, v.protocol)));
   if (fd < 0) return answer(&c, fd);
   int on = 1, large = 1 << 20;
   setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
@@ -186,7 +189,7 @@ static napi_value SocketInNetns(napi_env env, napi_callback_info info) {
 
 const struct function socket_functions[] = {
     {"socketpair", Socketpair},   {"sendFds", SendFds},         {"recvFds", RecvFds},
-    {"netlinkOpen", NetlinkOpen}, {"netnsCreate", NetnsCreate}, {"peerCredentials", PeerCredentials}, {"poll", Poll},
+    {"netlinkOpen", NetlinkOpen}, {"netnsOf", NetnsOf}, {"peerCredentials", PeerCredentials}, {"poll", Poll},
     {"send", Send},               {"recv", Recv},               {"setsockopt", Setsockopt},
     {"socketInNetns", SocketInNetns},
     {0},

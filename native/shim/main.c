@@ -1,5 +1,6 @@
-// gantry-shim: started by the launcher in the container's folder, with the plan on fd 3, a connection to the launcher on
-// fd 4, and the fds that the plan refers to after them. It leaves when the container has ended and everybody knows.
+// gantry-shim: started by the launcher, maybe long before there is a container for it, with a connection to the launcher on
+// fd 3. The first message on it says which container and brings the plan (fd 4) and the fds that the plan refers to (5, …).
+// It leaves when the container has ended and everybody knows.
 #include "shim.h"
 #include <fcntl.h>
 #include <signal.h>
@@ -22,6 +23,19 @@ static int slots_end;
 void close_slots(void) {
   if (slots_end > FIRST_SLOT) syscall(SYS_close_range, FIRST_SLOT, slots_end - 1, 0);
   slots_end = 0;
+}
+
+// `ID NUL FOLDER NUL`, with the fds. The id goes where our argument was, for whoever lists processes.
+static bool take_orders(int launcher, char *argument) {
+  char text[sizeof container.id + 4096 + 2], control[CMSG_SPACE(MOST_FDS * sizeof(int))];
+  struct iovec vector = {text, sizeof text - 1};
+  struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  ssize_t length = recvmsg(launcher, &message, MSG_CMSG_CLOEXEC);
+  if (length <= 0 || message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) return false; // not needed after all, or nonsense
+  text[length] = 0;
+  const char *folder = text + strlen(text) + 1;
+  if (argument) strncpy(argument, text, strlen(argument));
+  return folder < text + length && chdir(folder) == 0;
 }
 
 static int listen_here(void) {
@@ -48,20 +62,21 @@ static void write_pid_file(void) {
   if (fd >= 0) close(fd);
 }
 
-int main(void) {
+int main(int count, char **arguments) {
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, NULL);
   prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   prctl(PR_SET_NAME, "gantry-shim", 0, 0, 0);
   struct stat st;
+  if (!take_orders(LAUNCHER, count > 1 ? arguments[1] : NULL)) return 0;
   int listener = listen_here(); // the lowest free number: the slots end there
   slots_end = listener;
-  if (listener < 0 || fstat(3, &st) < 0) return 1;
-  char *plan = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, 3, 0);
-  close(3);
+  if (listener < 0 || fstat(PLAN, &st) < 0) return 1;
+  char *plan = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, PLAN, 0);
+  close(PLAN);
   if (plan == MAP_FAILED || !plan_check(plan, (size_t)st.st_size)) return 1;
-  serve(listener, 4);
+  serve(listener, LAUNCHER);
   if (process_launch(&container, plan, (size_t)st.st_size) < 0) process_failed(&container);
   else write_pid_file();
   run_loop();

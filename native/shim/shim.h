@@ -9,7 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_SLOT 5 // fds 3 and 4 are the plan and the launcher's connection
+#define LAUNCHER 3 // fds: our connection, the plan, and what the plan refers to
+#define PLAN 4
+#define FIRST_SLOT 5
+#define MOST_FDS 253 // that one message can carry (SCM_MAX_FD)
 
 // Something that epoll watches.
 struct source {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { appendState, readRecord } from './record-file.ts'
 import { TestEngine, text, unable } from './testing.ts'
 
 const timeout = 60_000
@@ -275,10 +276,9 @@ describe('an engine that comes back', { skip: unable, timeout }, () => {
     await test.engine.containers.start(id)
     await test.until(async () => (await test.engine.containers.inspect(id)).record.state.status === 'exited')
     await test.engine.close()
-    const file = path.join(test.options.dataRoot, 'containers', id, 'container.json')
-    const record = JSON.parse(fs.readFileSync(file, 'utf8'))
-    record.state.status = 'running'
-    fs.writeFileSync(file, JSON.stringify(record))
+    const folder = path.join(test.options.dataRoot, 'containers', id)
+    const record = readRecord(folder)!
+    appendState(folder, { ...record.state, status: 'running' })
     await test.reopen()
     const { state } = (await test.engine.containers.inspect(id)).record
     assert.deepEqual([state.status, state.exitCode], ['exited', 255])

@@ -147,6 +147,7 @@ export class Engine {
     this.#closing.abort(new Error('the engine is closing'))
     await this.context.networks.close()
     for (const container of this.context.store.all()) container.task?.disconnect()
+    this.context.launcher.close()
     this.#releaseRoot()
   }
 }

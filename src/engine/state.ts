@@ -43,7 +43,7 @@ export class States {
 
   #change(container: Container, change: Partial<ContainerState>, sync = false): void {
     Object.assign(container.record.state, change)
-    this.#store.writeFact(container.record, sync)
+    this.#store.writeState(container.record, sync)
   }
 
   #tell(container: Container, action: string, more: Record<string, string> = {}, at?: bigint): void {
@@ -168,10 +168,6 @@ export class States {
     const before = container.record.state.health?.status
     this.#change(container, { health })
     if (before !== health.status) this.#tell(container, `health_status: ${health.status}`)
-  }
-
-  removing(container: Container): void {
-    this.#change(container, { status: 'removing' })
   }
 
   /** Its folder is gone. */

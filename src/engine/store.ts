@@ -4,14 +4,16 @@
  */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { readJson, sweepTemporary, writeJsonDurable } from '../durable.ts'
+import { sweepTemporary } from '../durable.ts'
 import { conflict, hasCode, invalid, messageOf, notFound } from '../errors.ts'
 import type { Logger } from '../logger.ts'
 import { Container } from './container.ts'
+import { appendState, readRecord, writeRecord } from './record-file.ts'
 import type { ContainerRecord } from './types.ts'
 
-const FILE = 'container.json'
 const RETRY_MILLISECONDS = 1000
+/** Between throwing away and deleting. */
+const QUIET_MILLISECONDS = 30
 
 export class ContainerStore {
   readonly #folder: string
@@ -53,7 +55,7 @@ export class ContainerStore {
 
   #read(id: string): ContainerRecord | undefined {
     try {
-      const record = readJson<ContainerRecord>(path.join(this.#folder, id, FILE))
+      const record = readRecord(this.folderOf(id))
       return record?.state.status === 'removing' ? undefined : record
     } catch (error) {
       this.#logger.error('container record cannot be read', { container: id, error: messageOf(error) })
@@ -140,16 +142,17 @@ export class ContainerStore {
 
   /** `sync: false` where the exec-root tells the same after a crash. */
   write(record: ContainerRecord, sync: boolean): void {
-    writeJsonDurable(path.join(this.#folder, record.id, FILE), record, { sync })
+    writeRecord(this.folderOf(record.id), record, sync)
   }
 
   /**
-   * {@link write} what has happened already: a disk that is full cannot undo it, so memory is right and the file follows when it
-   * can.
+   * Write the state that a container has come to: a disk that is full cannot undo it, so memory is right and the file follows when
+   * it can.
    */
-  writeFact(record: ContainerRecord, sync: boolean): void {
+  writeState(record: ContainerRecord, sync: boolean): void {
     try {
-      this.write(record, sync)
+      const append = !sync && !this.#unwritten.has(record.id)
+      if (!append || !appendState(this.folderOf(record.id), record.state)) this.write(record, sync)
       this.#unwritten.delete(record.id)
     } catch (error) {
       this.#logger.error('container record cannot be written yet', {
@@ -219,8 +222,11 @@ export class ContainerStore {
   }
 
   #delete(folder: string): void {
-    fs.rm(folder, { recursive: true, force: true, maxRetries: 3 }, error => {
-      if (error) this.#logger.warn('trash cannot be emptied yet', { folder, error: error.message })
-    })
+    // Not now: somebody waits for the answer that it is gone, and will ask for more.
+    setTimeout(() => {
+      fs.rm(folder, { recursive: true, force: true, maxRetries: 3 }, error => {
+        if (error) this.#logger.warn('trash cannot be emptied yet', { folder, error: error.message })
+      })
+    }, QUIET_MILLISECONDS).unref()
   }
 }

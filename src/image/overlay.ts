@@ -154,6 +154,7 @@ export class OverlaySnapshots implements Snapshots {
 
   async release(folder: string): Promise<void> {
     this.#chains.release(folder)
+    if (!fs.existsSync(folder)) return // thrown away with what it was in
     const { upperdir, workdir } = writableFolders(folder)
     const options = { recursive: true, force: true }
     await Promise.all([upperdir, workdir].map(each => fs.promises.rm(each, options)))

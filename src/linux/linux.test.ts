@@ -207,8 +207,7 @@ describe('sockets', () => {
   })
 
   test('sockets of another network namespace', { skip }, async () => {
-    const netns = linux.createNetns()
-    const inside = new linux.NetlinkSocket(linux.NETLINK_ROUTE, netns)
+    const { fd: netns, socket: inside } = linux.createNetns(linux.NETLINK_ROUTE)
     // Bring lo up in there: RTM_NEWLINK, index 1, flags and change IFF_UP
     const up = Buffer.alloc(32)
     up.writeUInt32LE(32, 0)

@@ -1,5 +1,6 @@
 /** Namespaces: their flags, a confined thread, and things that live in another network namespace. */
 import { check, native } from './native.ts'
+import { NEW_NETNS, NetlinkSocket } from './socket.ts'
 
 export const CLONE_NEWTIME = 0x80
 export const CLONE_NEWNS = 0x20000
@@ -19,9 +20,18 @@ export function confineThread(root: string): void {
   check(native().confineThread(root), 'confine', root)
 }
 
-/** A new, empty network namespace (only `lo`, down). It lives as long as someone holds the fd or runs in it. */
-export function createNetns(): number {
-  return check(native().netnsCreate(), 'unshare(CLONE_NEWNET)')
+/**
+ * A new, empty network namespace (only `lo`, down), and a netlink socket of `protocol` in it. It lives as long as someone holds
+ * either or runs in it. SIOCGSKNS, netdevice(7)
+ */
+export function createNetns(protocol: number): { fd: number; socket: NetlinkSocket } {
+  const socket = new NetlinkSocket(protocol, NEW_NETNS)
+  try {
+    return { fd: check(native().netnsOf(socket.fd), 'ioctl(SIOCGSKNS)'), socket }
+  } catch (error) {
+    socket.close()
+    throw error
+  }
 }
 
 export type SocketKind = 'udp4' | 'udp6' | 'tcp4' | 'tcp6'

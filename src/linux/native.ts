@@ -66,7 +66,7 @@ export interface Native {
   send(fd: number, data: Uint8Array): number
   recv(fd: number, maxWaitMs: number): Uint8Array | number
   setsockopt(fd: number, level: number, option: number, value: number): number
-  netnsCreate(): number
+  netnsOf(socket: number): number
   socketInNetns(
     netnsFd: number,
     family: number,

@@ -19,12 +19,15 @@ export function hasHungUp(fd: number): boolean {
 export const NETLINK_ROUTE = 0
 export const NETLINK_NETFILTER = 12
 
+/** For {@link NetlinkSocket}: a network namespace that is made for it. */
+export const NEW_NETNS = -2
+
 const SOL_NETLINK = 270
 const NETLINK_ADD_MEMBERSHIP = 1
 const NETLINK_DROP_MEMBERSHIP = 2
 
 /**
- * A netlink socket, in our network namespace or in another (`netnsFd`), where it stays. Extended acknowledgements are on,
+ * A netlink socket, in our network namespace or in another (`netnsFd`; {@link NEW_NETNS}), where it stays. Extended acknowledgements are on,
  * capped ones too (an error does not repeat the request), and dumps check their request strictly.
  */
 export class NetlinkSocket {

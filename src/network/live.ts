@@ -16,7 +16,7 @@ import { addressOf, describeEndpoint, interfaceSysctls } from './endpoint.ts'
 import { editHosts, replaceNamed } from './files.ts'
 import { HostNetwork } from './host.ts'
 import { tableName } from './identity.ts'
-import { NamespacePool } from './namespace.ts'
+import { namespaceReserve } from './namespace.ts'
 import { portMap, portRequests } from './ports.ts'
 import { PublishedPorts, rulesOf } from './published.ts'
 import type { PortTarget } from './publisher.ts'
@@ -42,7 +42,7 @@ export class Live {
   readonly bridges: BridgeDriver
   readonly rules: Rules
   readonly names = new NameService()
-  readonly pool: NamespacePool
+  readonly namespaces = namespaceReserve()
   readonly store: SandboxStore
   readonly files: ContainerFiles
   readonly published: PublishedPorts
@@ -69,7 +69,6 @@ export class Live {
       this.host.routedNetworks(),
     )
     this.store = new SandboxStore(options.execRoot)
-    this.pool = new NamespacePool()
     this.rules = new Rules(this.host, mark, this.logger, () => this.#ruleState())
     this.files = new ContainerFiles(this.config, this.catalog, target => {
       const bridge = this.catalog.lookup('bridge')?.record.id
@@ -141,7 +140,7 @@ export class Live {
       throw forbidden('cannot create endpoint on configuration-only network')
     }
     const onHost = networks.some(({ network }) => network.record.driver === 'host')
-    const live = new ContainerNetwork(container, onHost ? undefined : this.pool.take())
+    const live = new ContainerNetwork(container, onHost ? undefined : this.namespaces.take())
     this.containers.set(container.id, live)
     try {
       for (const { network, spec } of networks) live.join(network, this.driverOf(network), spec)
@@ -343,7 +342,7 @@ export class Live {
   }
 
   close(): void {
-    this.pool.close()
+    this.namespaces.close()
     this.names.close()
     for (const live of this.containers.values()) {
       for (const publication of live.publications) publication.release()

@@ -4,6 +4,7 @@
  */
 import * as fs from 'node:fs'
 import { createNetns, NETLINK_NETFILTER, NETLINK_ROUTE } from '../linux/index.ts'
+import { Reserve } from '../reserve.ts'
 import { Netlink } from './netlink/connection.ts'
 import { getLink, type Link, readLink, setLink } from './netlink/link.ts'
 import type { Request } from './netlink/message.ts'
@@ -15,21 +16,28 @@ export class Namespace {
   readonly fd: number
   readonly route: Netlink
 
-  private constructor(fd: number) {
+  private constructor(fd: number, route: Netlink) {
     this.fd = fd
-    this.route = Netlink.open(NETLINK_ROUTE, fd)
+    this.route = route
   }
 
   /** A new one, with `lo` up. It lives as long as this object is open or a process is in it. */
   static create(): Namespace {
-    const namespace = Namespace.#over(createNetns())
+    const { fd, socket } = createNetns(NETLINK_ROUTE)
+    const namespace = new Namespace(fd, new Netlink(socket))
     namespace.route.run(setLink(LOOPBACK_INDEX, { up: true }))
     return namespace
   }
 
   /** That of a running process. ENOENT where it is gone. */
   static ofProcess(pid: number): Namespace {
-    return Namespace.#over(fs.openSync(`/proc/${pid}/ns/net`, 'r'))
+    const fd = fs.openSync(`/proc/${pid}/ns/net`, 'r')
+    try {
+      return new Namespace(fd, Netlink.open(NETLINK_ROUTE, fd))
+    } catch (error) {
+      fs.closeSync(fd)
+      throw error
+    }
   }
 
   link(name: string): Link {
@@ -50,50 +58,8 @@ export class Namespace {
     this.route.close()
     fs.closeSync(this.fd)
   }
-
-  static #over(fd: number): Namespace {
-    try {
-      return new Namespace(fd)
-    } catch (error) {
-      fs.closeSync(fd)
-      throw error
-    }
-  }
 }
 
-export class NamespacePool {
-  readonly #size: number
-  readonly #ready: Namespace[] = []
-  #timer: NodeJS.Timeout | undefined
-
-  /** Keeps up to `size` ready; 0 makes each when it is wanted. */
-  constructor(size = 3) {
-    this.#size = size
-  }
-
-  take(): Namespace {
-    const namespace = this.#ready.pop() ?? Namespace.create()
-    this.#refillLater()
-    return namespace
-  }
-
-  /** Make one ahead, when nobody waits: the event loop is given back between one and the next. */
-  #refillLater(): void {
-    if (this.#timer || this.#ready.length >= this.#size) return
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      try {
-        this.#ready.push(Namespace.create())
-      } catch {
-        return // whoever takes one will meet the error and tell it
-      }
-      this.#refillLater()
-    }, 5)
-    this.#timer.unref()
-  }
-
-  close(): void {
-    clearTimeout(this.#timer)
-    for (const namespace of this.#ready.splice(0)) namespace.close()
-  }
-}
+/** Namespaces made ahead. */
+export const namespaceReserve = (): Reserve<Namespace> =>
+  new Reserve(3, Namespace.create, namespace => namespace.close())

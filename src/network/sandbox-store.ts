@@ -5,6 +5,7 @@
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { readJson, sweepTemporary, writeJsonDurable } from '../durable.ts'
+import { hasCode } from '../errors.ts'
 import type { ContainerNetwork } from './container.ts'
 import { addressOf } from './endpoint.ts'
 import type { Upstream } from './files.ts'
@@ -69,7 +70,11 @@ export class SandboxStore {
   }
 
   delete(containerId: string): void {
-    fs.rmSync(this.#file(containerId), { force: true })
+    try {
+      fs.unlinkSync(this.#file(containerId))
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error
+    }
   }
 
   /** Containers of which something is stored. */

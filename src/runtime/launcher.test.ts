@@ -175,6 +175,7 @@ describe('launcher', { skip }, () => {
   })
   after(() => {
     assert.deepEqual(launcher.list(), [])
+    launcher.close()
     fs.rmSync(folder, { recursive: true })
   })
 
@@ -481,6 +482,47 @@ describe('launcher', { skip }, () => {
       await task.delete()
       assert.match(demultiplex(await output)[0], /^0\n\s+0\s+100000\s+65536\n$/)
     })
+  })
+
+  test('shims wait for containers, and are passed over where somebody killed them', async () => {
+    const shim = path.join(folder, 'own-shim')
+    fs.copyFileSync(process.env['GANTRY_SHIM'] ?? path.join(linux.buildFolder, 'gantry-shim'), shim)
+    fs.chmodSync(shim, 0o755)
+    const { ino } = fs.statSync(shim)
+    const own = createLauncher({ root: path.join(folder, 'own-run'), shim })
+    const shims = () =>
+      fs.readdirSync('/proc').filter(pid => {
+        try {
+          return /^\d+$/.test(pid) && fs.statSync(`/proc/${pid}/exe`).ino === ino
+        } catch {
+          return false
+        }
+      })
+    const argument = (pid: string) => {
+      try {
+        return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[1]
+      } catch {
+        return ''
+      }
+    }
+    const waiting = '-'.repeat(64)
+    for (const round of ['new', 'killed', 'waiting']) {
+      const started = request(['sh', '-c', 'exit 3'])
+      const task = await own.launch(started)
+      assert.ok(
+        shims().some(pid => argument(pid) === started.id),
+        `${round}: ps shows whose shim it is`,
+      )
+      await task.start()
+      assert.equal((await task.wait()).exitCode, 3)
+      await task.delete()
+      await until(() => shims().map(argument).join(' ') === `${waiting} ${waiting}`)
+      if (round !== 'new') continue
+      for (const pid of shims()) process.kill(Number(pid), 'SIGKILL')
+      await until(() => shims().length === 0)
+    }
+    own.close()
+    await until(() => shims().length === 0)
   })
 
   describe('crashes', () => {

@@ -3,8 +3,8 @@
  *
  * ## A life, in order
  *
- * 1. `launch(request)` makes the folder `<exec-root>/<id>`, starts a shim in it and hands it the plan and the fds. The
- *    shim makes the process and brings it to just before execve(2): namespaces, mounts, user, limits, everything. Then the
+ * 1. `launch(request)` makes the folder `<exec-root>/<id>` and hands it to a shim, with the plan and the fds; a shim or two are
+ *    started ahead and wait. The shim makes the process and brings it to just before execve(2): namespaces, mounts, user, limits, everything. Then the
  *    promise resolves to a {@link Task} whose `pid` is real, while none of the container's own code has run. Anything that
  *    goes wrong until here (a missing command included) rejects with a {@link LaunchError}; then nothing is left of it.
  * 2. Whoever must not miss a byte calls `task.attach(…)` now.
@@ -125,6 +125,8 @@ export interface Launcher {
   list(): string[]
   /** Remove the folder of an ended container. */
   discard(id: string): void
+  /** Let go of the shims that wait for a container. Those that have one stay. */
+  close(): void
 }
 
 export { LaunchError } from './launch-error.ts'

@@ -4,6 +4,7 @@ import { Socket } from 'node:net'
 import * as path from 'node:path'
 import { hasCode } from '../errors.ts'
 import * as linux from '../linux/index.ts'
+import { Reserve } from '../reserve.ts'
 import { readExitRecord } from './exit-record.ts'
 import type { ExitRecord, Launcher, LaunchRequest, Task } from './launcher.ts'
 import { settleLost } from './lost.ts'
@@ -19,6 +20,10 @@ export interface LauncherOptions {
   shim?: string
 }
 
+const SHIMS_AHEAD = 2
+/** What `ps` shows of a shim without a container, and room for the id of one. */
+const ID_TO_COME = '-'.repeat(64)
+
 export function createLauncher(options: LauncherOptions): Launcher {
   return new ShimLauncher(options)
 }
@@ -27,6 +32,7 @@ class ShimLauncher implements Launcher {
   readonly #root: string
   readonly #shim: string
   #shimFd: number | undefined
+  readonly #shims = new Reserve(SHIMS_AHEAD, () => this.#spawn(), fs.closeSync)
 
   constructor(options: LauncherOptions) {
     this.#root = path.resolve(options.root)
@@ -39,7 +45,7 @@ class ShimLauncher implements Launcher {
     fs.mkdirSync(folder, { mode: 0o700 })
     let task: ShimTask
     try {
-      task = this.#spawn(request, folder)
+      task = this.#order(request, folder)
     } catch (error) {
       this.discard(request.id)
       throw error
@@ -54,26 +60,50 @@ class ShimLauncher implements Launcher {
     return task
   }
 
-  #spawn(request: LaunchRequest, folder: string): ShimTask {
+  #order(request: LaunchRequest, folder: string): ShimTask {
     const plan = linux.memfdCreate('plan', encodePlan(request.plan))
+    try {
+      const orders = Buffer.from(`${request.id}\0${folder}\0`)
+      const shim = this.#engage(orders, [plan, ...(request.fds ?? [])])
+      return new ShimTask(request.id, folder, new Socket({ fd: shim }))
+    } finally {
+      fs.closeSync(plan)
+    }
+  }
+
+  /** Orders for a shim that waits for some. One that somebody killed meanwhile is passed over. */
+  #engage(orders: Uint8Array, fds: number[]): number {
+    for (let tries = 0; ; tries++) {
+      const shim = this.#shims.take()
+      try {
+        linux.sendFds(shim, orders, fds)
+        return shim
+      } catch (error) {
+        fs.closeSync(shim)
+        if (tries >= SHIMS_AHEAD || !hasCode(error, 'EPIPE', 'ECONNRESET')) throw error
+      }
+    }
+  }
+
+  /** A shim that has no orders yet; the end of its connection, which makes it leave when it is closed. */
+  #spawn(): number {
     const [ours, theirs] = linux.socketpair()
     try {
       linux.spawn({
         path: this.#shim,
         exeFd: (this.#shimFd ??= openReadOnly(this.#shim)),
-        argv: ['gantry-shim', request.id],
-        fds: [-1, -1, -1, plan, theirs, ...(request.fds ?? [])],
-        cwd: folder,
+        argv: ['gantry-shim', ID_TO_COME],
+        fds: [-1, -1, -1, theirs],
+        cwd: '/',
         detached: true,
       })
     } catch (error) {
       fs.closeSync(ours)
       throw error
     } finally {
-      fs.closeSync(plan)
       fs.closeSync(theirs)
     }
-    return new ShimTask(request.id, folder, new Socket({ fd: ours }))
+    return ours
   }
 
   async reconnect(id: string): Promise<Task | ExitRecord | undefined> {
@@ -96,6 +126,10 @@ class ShimLauncher implements Launcher {
       .readdirSync(this.#root, { withFileTypes: true })
       .filter(entry => entry.isDirectory() && !entry.name.startsWith('.'))
       .map(entry => entry.name)
+  }
+
+  close(): void {
+    this.#shims.close()
   }
 
   discard(id: string): void {

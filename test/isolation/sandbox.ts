@@ -84,6 +84,7 @@ export class Sandbox {
 
   /** Everything away, also what a failed test left running. */
   remove(): void {
+    this.launcher.close()
     const left = new Set(strayCgroups('/gantry').map(stray => stray.path))
     for (const cgroupPath of this.#cgroups) {
       if (!left.has(cgroupPath)) continue
