@@ -186,6 +186,16 @@ describe('mounts', { skip }, () => {
 })
 
 describe('sockets', () => {
+  test('fds travel over a unix socket', () => {
+    const [left, right] = linux.socketpair()
+    const file = linux.memfdCreate('passed', Buffer.from('carried'))
+    linux.sendFds(left, Buffer.from('with'), [file])
+    const { data, fds } = linux.recvFds(right, 100)
+    assert.equal(Buffer.from(data).toString(), 'with')
+    assert.equal(fs.readFileSync(fds[0]!, 'utf8'), 'carried')
+    for (const fd of [left, right, file, ...fds]) fs.closeSync(fd)
+  })
+
   test('netlink answers, and says why not', () => {
     const socket = new linux.NetlinkSocket(linux.NETLINK_ROUTE)
     // nlmsghdr: RTM_GETLINK, REQUEST|ACK; ifinfomsg: index 1

@@ -61,6 +61,8 @@ export interface Native {
   addInodeFlags(fd: number, flags: number): number
 
   socketpair(type: number): [number, number] | number
+  sendFds(socket: number, data: Uint8Array, fds: number[]): number
+  recvFds(socket: number, length: number, fds: number[]): Uint8Array | number
   poll(fd: number, events: number): number
   netlinkOpen(protocol: number, netnsFd: number): number
   send(fd: number, data: Uint8Array): number

@@ -1,4 +1,4 @@
-/** Sockets: unix, netlink, and their options. Blocking calls answer at once or within their limit. */
+/** Sockets: fds passed over unix sockets, netlink, options. Blocking calls answer at once or within their limit. */
 import { closeSync } from 'node:fs'
 import { check, native } from './native.ts'
 
@@ -7,6 +7,17 @@ export const SOCK_STREAM = 1
 /** Two connected unix sockets, close-on-exec. */
 export function socketpair(type = SOCK_STREAM): [number, number] {
   return check<[number, number]>(native().socketpair(type), 'socketpair')
+}
+
+/** Send `data` (at least one byte) and fds in one message. */
+export function sendFds(socket: number, data: Uint8Array, fds: number[]): void {
+  check(native().sendFds(socket, data, fds), 'sendmsg')
+}
+
+/** Receive a message of at most `length` bytes and the fds that came with it (close-on-exec; the caller closes them). */
+export function recvFds(socket: number, length: number): { data: Uint8Array; fds: number[] } {
+  const fds: number[] = []
+  return { data: check<Uint8Array>(native().recvFds(socket, length, fds), 'recvmsg'), fds }
 }
 
 /** Whether the other end of a unix socket is closed for good, not only for writing. POLLHUP, poll(2). */
