@@ -90,6 +90,25 @@ function planOf(spec: RuntimeSpec, context: LaunchContext, host: CompileHost, sl
   const namespaces = sortNamespaces(spec, context, slots)
   const resources = spec.linux.resources ?? {}
   const cgroup = context.cgroup.ops(resources)
+  const init = [
+    ...cgroup.init,
+    ...oomScoreOps(spec.process),
+    ...(namespaces.user.length > 0 ? [{ op: 'await' } as const] : []),
+    ...namespaces.join,
+    ...(context.loopback ? [{ op: 'interfaceUp', name: 'lo' } as const] : []),
+    ...rootOps(spec, context, slots, host.facts),
+    ...mountOps(spec, context, slots, host.cgroups),
+    ...deviceOps(spec),
+    ...consoleOps(spec.process, true),
+    ...workingFolderOps(spec.process),
+    ...sysctlOps(spec),
+    ...protectionOps(spec),
+    ...nameOps(spec),
+    { op: 'pivot' } as const,
+    { op: 'keyring', name: `_ses.${spec.linux.cgroupsPath.split('/').at(-1)}`, mayFail: true } as const,
+    ...processOps(spec.process, spec.linux.seccomp, host.facts),
+  ]
+  // Last: what is refused until here leaves nothing.
   const bornIn = context.describeOnly ? undefined : context.cgroup.create(resources)
   return {
     host: [
@@ -103,24 +122,7 @@ function planOf(spec: RuntimeSpec, context: LaunchContext, host: CompileHost, sl
       },
       ...namespaces.pid,
     ],
-    init: [
-      ...cgroup.init,
-      ...oomScoreOps(spec.process),
-      ...(namespaces.user.length > 0 ? [{ op: 'await' } as const] : []),
-      ...namespaces.join,
-      ...(context.loopback ? [{ op: 'interfaceUp', name: 'lo' } as const] : []),
-      ...rootOps(spec, context, slots, host.facts),
-      ...mountOps(spec, context, slots, host.cgroups),
-      ...deviceOps(spec),
-      ...consoleOps(spec.process, true),
-      ...workingFolderOps(spec.process),
-      ...sysctlOps(spec),
-      ...protectionOps(spec),
-      ...nameOps(spec),
-      { op: 'pivot' },
-      { op: 'keyring', name: `_ses.${spec.linux.cgroupsPath.split('/').at(-1)}`, mayFail: true },
-      ...processOps(spec.process, spec.linux.seccomp, host.facts),
-    ],
+    init,
     parent: [...namespaces.user, ...cgroup.parent],
     exit: [...survivorOps(spec, context.cgroup), ...cgroup.exit],
     teardown: cgroup.teardown,

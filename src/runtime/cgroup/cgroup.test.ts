@@ -107,6 +107,14 @@ describe('the cgroup of a real container', { skip: cannotLaunch() }, () => {
     assert.ok(!strayCgroups('/gantry').some(stray => stray.id === running.id))
   })
 
+  test('a start that is refused before anything runs leaves none', async () => {
+    const id = randomBytes(32).toString('hex')
+    const spec = buildSpec({ id, process: { argv: ['true'], env: [] } })
+    spec.linux.seccomp = { defaultAction: 'SCMP_ACT_NOTIFY' }
+    await assert.rejects(sandbox.start(spec), /SCMP_ACT_NOTIFY/)
+    assert.ok(!strayCgroups('/gantry').some(stray => stray.id === id))
+  })
+
   test('a stray one is found and removed', () => {
     const id = `test-${randomBytes(8).toString('hex')}`
     const cgroup = openCgroup(cgroupPath(id))
