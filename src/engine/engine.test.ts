@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import * as linux from '../linux/index.ts'
 import { appendState, readRecord } from './record-file.ts'
 import { TestEngine, text, unable } from './testing.ts'
 
@@ -292,6 +293,17 @@ describe('an engine that comes back', { skip: unable, timeout }, () => {
     await test.reopen()
     assert.equal(fs.existsSync(half), false)
     assert.deepEqual(await test.engine.containers.list({ all: true }), [])
+  })
+
+  it('takes back what a start that was cut off had mounted', async () => {
+    await using test = await TestEngine.open()
+    const id = await test.create(['true'], { ipcMode: 'shareable' })
+    await test.engine.close()
+    const memory = path.join(test.options.dataRoot, 'containers', id, 'shm')
+    fs.mkdirSync(memory)
+    linux.mount('shm', memory, 'tmpfs', 0, '')
+    await test.reopen()
+    assert.doesNotMatch(fs.readFileSync('/proc/self/mountinfo', 'utf8'), new RegExp(memory))
   })
 
   it('is alone on its data root', async () => {

@@ -87,10 +87,11 @@ export class Recovery {
       if (!found.started) await found.delete().catch(() => {})
       else return this.#adopt(container, found)
     }
+    // Also those of a start that was cut off.
+    this.#runner.releaseMounts(container)
     if (container.isAlive || container.record.state.pid !== 0) {
       logger.info('a container ended while nobody looked', { container: container.id })
       await this.#context.networks.release(container.id).catch(() => {})
-      this.#runner.releaseMounts(container)
       const { status, exitCode } = container.record.state
       if (status === 'restarting') this.#context.states.settled(container, unseenEnd(exitCode))
       else {
