@@ -38,6 +38,8 @@ describe('client libraries', { skip: cannotRunDaemon() || cannotInstall() }, () 
       const env = {
         ...process.env,
         DOCKER_HOST: daemon.host,
+        // testcontainers leaves its lock there.
+        TMPDIR: daemon.folder,
         // Its image is on a hub.
         TESTCONTAINERS_RYUK_DISABLED: 'true',
       }
