@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import type { KeptFolders, LocalFolder, LocalRequest } from '../build/index.ts'
+import * as linux from '../linux/index.ts'
 import type { Session } from './session.ts'
 import { receiveFiles } from './session-receive.ts'
 
@@ -16,6 +17,7 @@ export class LocalFolders implements KeptFolders {
   constructor(root: string) {
     this.#root = root
     fs.mkdirSync(root, { recursive: true, mode: 0o700 })
+    linux.spreadFolders(root)
     for (const name of fs.readdirSync(root)) {
       if (name.startsWith('once-')) fs.rmSync(path.join(root, name), { recursive: true, force: true })
     }
@@ -34,17 +36,8 @@ export class LocalFolders implements KeptFolders {
       this.#busy.add(key)
     }
     fs.mkdirSync(folder, { recursive: true, mode: 0o755 })
-    const release = (): void => {
-      if (!kept) {
-        removeLater(place)
-        return
-      }
-      fs.utimesSync(place, new Date(), new Date())
-      this.#busy.delete(key)
-      this.#trim()
-    }
     try {
-      const contents = await receiveFiles({
+      const { contents, settled } = await receiveFiles({
         session,
         name,
         folder,
@@ -55,7 +48,14 @@ export class LocalFolders implements KeptFolders {
         signal,
         onProgress,
       })
-      return { path: folder, contents, release }
+      const release = async (): Promise<void> => {
+        if (!kept) return removeLater(place)
+        fs.utimesSync(place, new Date(), new Date())
+        await settled
+        this.#busy.delete(key)
+        this.#trim()
+      }
+      return { path: folder, contents, release: () => void release() }
     } catch (error) {
       // Without its index, what came is of no use to the next build.
       this.#discard(id)

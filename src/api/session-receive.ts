@@ -8,8 +8,7 @@ import { createHash, type Hash, hash } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
-import type { FolderContents } from '../build/index.ts'
-import { bootId } from '../durable.ts'
+import { type FolderContents, Listing } from '../build/index.ts'
 import { hasCode, invalid, messageOf } from '../errors.ts'
 import * as linux from '../linux/index.ts'
 import {
@@ -26,12 +25,9 @@ import {
 import type { RpcStream } from './grpc-client.ts'
 import { type Packet, Packet_PacketType, PacketSchema, type Stat } from './proto/gen/stat_pb.js'
 import type { Session } from './session.ts'
+import { type Index, newVersion, readIndex, type Told, writeIndex } from './session-index.ts'
 
 const { PACKET_STAT, PACKET_REQ, PACKET_DATA, PACKET_FIN, PACKET_ERR } = Packet_PacketType
-
-/** What is remembered of each name that was received: its metadata, and the digest of a file's content. */
-type Known = [metadata: string, sum?: string]
-type Index = Map<string, Known>
 
 export interface ReceiveOptions {
   session: Session
@@ -48,10 +44,15 @@ export interface ReceiveOptions {
   onProgress(bytes: number, files: number): void
 }
 
+export interface Received {
+  contents: FolderContents
+  /** Resolves when the folder's index is written. */
+  settled: Promise<void>
+}
+
 /** Make `folder` what the client has. Only files that changed are sent. */
-export async function receiveFiles(options: ReceiveOptions): Promise<FolderContents> {
+export async function receiveFiles(options: ReceiveOptions): Promise<Received> {
   const { session, name, signal } = options
-  const receiver = new Receiver(options)
   const stream = session.rpc.stream(
     '/moby.filesync.v1.FileSync/DiffCopy',
     {
@@ -62,7 +63,8 @@ export async function receiveFiles(options: ReceiveOptions): Promise<FolderConte
     },
     bytes => receiver.take(packetOf(bytes)),
   )
-  receiver.stream = stream
+  // The client is on its way through its files while the index is read here.
+  const receiver = new Receiver(options, stream)
   const abort = () => stream.cancel()
   signal.addEventListener('abort', abort, { once: true })
   try {
@@ -90,33 +92,48 @@ function packetOf(bytes: Uint8Array): Packet {
 interface Incoming {
   stat: Stat
   place: string
+  told: Told
   /** While more of it is to come. */
   open?: { fd: number; sum: Hash }
 }
 
 class Receiver {
-  stream!: RpcStream
+  readonly #stream: RpcStream
   readonly #options: ReceiveOptions
   readonly #before: Index
-  readonly #after: Index = new Map()
+  readonly #after = new Map<string, Told>()
   readonly #incoming = new Map<number, Incoming>()
   readonly #folders: Stat[] = []
   readonly #links: Stat[] = []
+  /** Folders whose times have to be set again: something in them came or went. */
+  readonly #touched = new Set<string>()
   #hasForeignOwners = false
   #hasAttributes = false
+  #hasDevices = false
+  #isChanged = false
+  /** The folder in which the last name was. */
+  #parent = ''
   #count = 0
   #all = false
   #bytes = 0
   #files = 0
   #done = false
 
-  constructor(options: ReceiveOptions) {
+  constructor(options: ReceiveOptions, stream: RpcStream) {
     this.#options = options
+    this.#stream = stream
     const before = options.index === undefined ? undefined : readIndex(options.index)
-    if (!before) for (const name of fs.readdirSync(options.folder)) removeAny(path.join(options.folder, name))
-    this.#before = before ?? new Map()
-    // A crash in the middle must not leave an index that promises what is not there.
-    if (options.index) fs.rmSync(options.index, { force: true })
+    this.#before = before ?? { version: '', files: new Map() }
+    if (before) return
+    this.#change()
+    for (const name of fs.readdirSync(options.folder)) removeAny(path.join(options.folder, name))
+  }
+
+  /** Before anything is changed. A crash in the middle must not leave an index that promises what is not there. */
+  #change(): void {
+    if (this.#isChanged) return
+    this.#isChanged = true
+    if (this.#options.index) fs.rmSync(this.#options.index, { force: true })
   }
 
   take(packet: Packet): void {
@@ -131,7 +148,7 @@ class Receiver {
       case PACKET_ERR:
         throw invalid(`error from sender: ${Buffer.from(packet.data).toString('utf8')}`)
       case PACKET_FIN:
-        this.stream.end()
+        this.#stream.end()
         return
       default:
     }
@@ -142,41 +159,49 @@ class Receiver {
   }
 
   #send(fields: { type: Packet_PacketType; ID?: number }): void {
-    this.stream.send(toBinary(PacketSchema, create(PacketSchema, fields)))
+    this.#stream.send(toBinary(PacketSchema, create(PacketSchema, fields)))
   }
 
   #stat(stat: Stat, number: number): void {
     const place = this.#place(stat.path)
+    if (this.#after.has(stat.path)) throw invalidPath(stat.path)
+    if (stat.mode & GO_SOCKET) return
     const metadata = describe(stat)
-    const before = this.#before.get(stat.path)
+    const before = this.#before.files.get(stat.path)
+    const isFolder = stat.mode >= GO_DIR
     this.#hasForeignOwners ||= stat.uid !== 0 || stat.gid !== 0
+    this.#hasDevices ||= !isFolder && (stat.mode & GO_DEVICE) !== 0
     for (const _ in stat.xattrs) this.#hasAttributes = true
-    const isLink = stat.mode < GO_DIR && !(stat.mode & GO_SYMLINK) && stat.linkname !== ''
+    const isLink = !isFolder && !(stat.mode & GO_SYMLINK) && stat.linkname !== ''
     if (isLink) this.#links.push(stat)
-    if (before?.[0] === metadata && !isLink) {
+    if (isFolder) this.#folders.push(stat)
+    if (before?.metadata === metadata && !isLink) {
       this.#after.set(stat.path, before)
-      if (stat.mode >= GO_DIR) this.#folders.push(stat)
       return
     }
-    this.#after.set(stat.path, [metadata])
-    if (stat.mode >= GO_DIR) {
-      if (!before?.[0].startsWith('d')) makeFolder(place)
-      this.#folders.push(stat)
+    this.#change()
+    const { uid, gid } = stat
+    const told: Told = { metadata, mode: statMode(stat), uid, gid }
+    this.#after.set(stat.path, told)
+    this.#touched.add(isFolder ? stat.path : this.#parent)
+    if (isFolder) {
+      if (!before || !isFolderMode(before.mode)) makeFolder(place)
       return
     }
-    if (stat.mode & GO_SOCKET || isLink) return
+    if (isLink) return
     if (before) removeAny(place)
     if (stat.mode & GO_SYMLINK) {
       replacing(place, () => fs.symlinkSync(stat.linkname, place))
       setMetadata(place, stat)
+      told.content = stat.linkname
     } else if (stat.mode & (GO_DEVICE | GO_PIPE)) {
       replacing(place, () => makeNode(place, stat))
       setMetadata(place, stat)
     } else if (stat.size === 0n) {
-      const file = { stat, place }
+      const file = { stat, place, told }
       this.#finishFile(file, openNew(place, stat), hash('sha256', ''))
     } else {
-      this.#incoming.set(number, { stat, place })
+      this.#incoming.set(number, { stat, place, told })
       this.#send({ type: PACKET_REQ, ID: number })
     }
     this.#files++
@@ -191,50 +216,72 @@ class Receiver {
       this.#finishFile(file, fd, sum.digest('hex'))
       return
     }
-    if (!file.open) file.open = { fd: openNew(file.place, file.stat), sum: createHash('sha256') }
+    file.open ??= { fd: openNew(file.place, file.stat), sum: createHash('sha256') }
     writeAll(file.open.fd, data)
     file.open.sum.update(data)
     this.#bytes += data.length
     this.#options.onProgress(this.#bytes, this.#files)
   }
 
-  #finishFile({ stat, place }: Incoming, fd: number, sum: string): void {
+  #finishFile(
+    { stat, place, told }: Pick<Incoming, 'stat' | 'place' | 'told'>,
+    fd: number,
+    sum: string,
+  ): void {
     fs.closeSync(fd)
     setMetadata(place, stat)
-    this.#after.get(stat.path)![1] = sum
+    told.content = sum
   }
 
   /** No name leads out of the folder: its parts are plain, and no folder in it is a link. */
   #place(name: string): string {
-    const parts = name.split('/')
-    if (name === '' || parts.some(part => part === '' || part === '.' || part === '..')) {
-      throw invalid(`invalid path from the client: ${name}`)
-    }
-    const parent = parts.slice(0, -1).join('/')
-    if (parent !== '' && !this.#isKnownFolder(parent)) throw invalid(`invalid path from the client: ${name}`)
-    return path.join(this.#options.folder, name)
+    const slash = name.lastIndexOf('/')
+    const parent = slash < 0 ? '' : name.slice(0, slash)
+    const last = name.slice(slash + 1)
+    // Whoever has a folder told its parts before; the parts of one that is not known are of no interest.
+    if (parent !== this.#parent && parent !== '' && !this.#isKnownFolder(parent)) throw invalidPath(name)
+    if (slash === 0 || last === '' || last === '.' || last === '..') throw invalidPath(name)
+    this.#parent = parent
+    return `${this.#options.folder}/${name}`
   }
 
   #isKnownFolder(name: string): boolean {
-    return this.#after.get(name)?.[0].startsWith('d') ?? false
+    const told = this.#after.get(name)
+    return told !== undefined && isFolderMode(told.mode)
   }
 
-  finish(): FolderContents {
+  finish(): Received {
     const { folder, index } = this.#options
     for (const link of this.#links) {
       const place = this.#place(link.path)
+      this.#touched.add(this.#parent)
       removeAny(place)
       fs.linkSync(this.#place(link.linkname), place)
     }
-    for (const name of this.#before.keys()) {
-      if (!this.#after.has(name)) removeAny(path.join(folder, name))
+    for (const name of this.#before.files.keys()) {
+      if (this.#after.has(name)) continue
+      this.#change()
+      this.#touched.add(name.slice(0, Math.max(0, name.lastIndexOf('/'))))
+      removeAny(path.join(folder, name))
     }
-    for (const stat of this.#folders.reverse()) setMetadata(this.#place(stat.path), stat)
-    if (index) fs.writeFileSync(index, JSON.stringify({ boot: bootId(), files: [...this.#after] }))
+    for (const stat of this.#folders.reverse()) {
+      if (this.#touched.has(stat.path)) setMetadata(this.#place(stat.path), stat)
+    }
+    const version = this.#isChanged ? newVersion() : this.#before.version
+    const written = this.#isChanged && index ? writeIndex(index, { version, files: this.#after }) : undefined
+    const isSimple = this.#links.length === 0 && !this.#hasAttributes
     return {
-      sums: new Map([...this.#after].flatMap(([name, [, sum]]) => (sum === undefined ? [] : [[name, sum]]))),
-      isPlain: this.#links.length === 0 && !this.#hasForeignOwners && !this.#hasAttributes,
+      contents: {
+        listing: this.#listing(version, isSimple && !this.#hasDevices),
+        isPlain: isSimple && !this.#hasForeignOwners,
+      },
+      settled: written ?? Promise.resolve(),
     }
+  }
+
+  #listing(version: string, isWhole: boolean): Listing {
+    const { mode, uid, gid } = fs.lstatSync(this.#options.folder)
+    return new Listing(version, isWhole, this.#after.set('', { metadata: '', mode, uid, gid }))
   }
 
   close(): void {
@@ -243,30 +290,29 @@ class Receiver {
   }
 }
 
-/** `undefined` where there is none, or one of before a reboot: nothing says how much of the files had reached the disk by then. */
-function readIndex(file: string): Index | undefined {
-  try {
-    const { boot, files } = JSON.parse(fs.readFileSync(file, 'utf8')) as {
-      boot: string
-      files: [string, Known][]
-    }
-    return boot === bootId() ? new Map(files) : undefined
-  } catch (error) {
-    if (error instanceof SyntaxError || hasCode(error, 'ENOENT')) return undefined
-    throw error
-  }
-}
-
-/** All that is told of a name; begins with `d` for a folder. */
-function describe(stat: Stat): string {
-  const kind = stat.mode >= GO_DIR ? 'd' : 'f'
-  const { mode, uid, gid, size, modTime, linkname } = stat
-  let text = `${kind} ${mode} ${uid} ${gid} ${size} ${modTime} ${linkname}`
-  for (const [name, value] of Object.entries(stat.xattrs)) {
-    text += ` ${name}=${Buffer.from(value).toString('hex')}`
-  }
+/** All that is told of a name. */
+function describe({ mode, uid, gid, size, modTime, linkname, xattrs }: Stat): string {
+  let text = `${mode} ${uid} ${gid} ${size} ${modTime} ${linkname}`
+  for (const name in xattrs) text += ` ${name}=${Buffer.from(xattrs[name]!).toString('hex')}`
   return text
 }
+
+/** `st_mode` of the file that is made. */
+function statMode({ mode }: Stat): number {
+  if (mode >= GO_DIR) return S_IFDIR | permissions(mode)
+  if (mode & GO_SYMLINK) return S_IFLNK | 0o777
+  if (mode & GO_PIPE) return linux.S_IFIFO | permissions(mode)
+  if (mode & GO_DEVICE) return deviceKind(mode) | permissions(mode)
+  return linux.S_IFREG | permissions(mode)
+}
+
+const { S_IFDIR, S_IFLNK, S_IFMT } = fs.constants
+
+const isFolderMode = (mode: number): boolean => (mode & S_IFMT) === S_IFDIR
+
+const deviceKind = (mode: number): number => (mode & GO_CHAR ? linux.S_IFCHR : linux.S_IFBLK)
+
+const invalidPath = (name: string): Error => invalid(`invalid path from the client: ${name}`)
 
 /** Make something where nothing should be; what is there nevertheless goes. */
 function replacing<T>(place: string, make: () => T): T {
@@ -302,8 +348,7 @@ function makeFolder(place: string): void {
 }
 
 function makeNode(place: string, stat: Stat): void {
-  const device = stat.mode & GO_CHAR ? linux.S_IFCHR : linux.S_IFBLK
-  const kind = stat.mode & GO_PIPE ? linux.S_IFIFO : device
+  const kind = stat.mode & GO_PIPE ? linux.S_IFIFO : deviceKind(stat.mode)
   linux.mknod(place, kind | (stat.mode & 0o777), Number(stat.devmajor), Number(stat.devminor))
 }
 

@@ -37,7 +37,7 @@ export class Contexts {
     try {
       await pipeline(stream, fs.createWriteStream(file, { flags: 'wx', mode: 0o600 }), { signal })
       const isPlain = await this.unpack(file, folder.path)
-      return { ...folder, contents: { sums: new Map(), isPlain } }
+      return { ...folder, contents: { isPlain } }
     } catch (error) {
       folder.release()
       throw error

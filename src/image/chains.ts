@@ -94,7 +94,7 @@ export class Chains {
     this.#options = options
     this.maxLayerBytes = options.limits?.layerBytes ?? MAX_LAYER_BYTES
     fs.mkdirSync(this.folder, { recursive: true, mode: 0o700 })
-    spreadFolders(this.folder)
+    linux.spreadFolders(this.folder)
     sweepTemporary(this.folder)
     this.#mark = new SyncMark(`${this.folder}.synced`)
     for (const name of fs.readdirSync(this.folder)) this.#takeUp(name)
@@ -401,21 +401,5 @@ export class Chains {
   /** Resolves when nothing is being removed in the background. */
   async settled(): Promise<void> {
     await this.#removing
-  }
-}
-
-/**
- * Tell ext4 to give each layer a block group of its own. Otherwise all of them crowd into that of `folder`, where each new file
- * searches past the thousands of inodes that a layer removed in the last seconds had: that was four fifths of the time of a
- * `load` after an `rmi`. Other file systems need no such hint.
- */
-function spreadFolders(folder: string): void {
-  const fd = fs.openSync(folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
-  try {
-    linux.addInodeFlags(fd, linux.FS_TOPDIR_FL)
-  } catch {
-    // a hint, not a need
-  } finally {
-    fs.closeSync(fd)
   }
 }

@@ -7,7 +7,6 @@ import * as fs from 'node:fs'
 import * as linux from '../../linux/index.ts'
 import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import { findSources, splitPivot } from './match.ts'
-import type { FolderContents } from './session.ts'
 import { type Folder, split, Tree, using } from './tree.ts'
 
 export interface Selection {
@@ -16,15 +15,19 @@ export interface Selection {
   parents: boolean
 }
 
+/** What is known before any file is looked at. */
+export interface KnownSums {
+  /** SHA-256 in hex of files, by their path below the root. */
+  sums: ReadonlyMap<string, string>
+  /** No file has extended attributes. */
+  isPlain: boolean
+}
+
 const MAX_REMEMBERED = 200_000
 const remembered = new Map<string, string>()
 
-/** Digest of what `selection` takes from the root; `undefined` where it takes nothing. `contents` spares reading. */
-export function selectionDigest(
-  rootFd: number,
-  selection: Selection,
-  contents?: FolderContents,
-): string | undefined {
+/** Digest of what `selection` takes from the root; `undefined` where it takes nothing. */
+export function selectionDigest(rootFd: number, selection: Selection, known?: KnownSums): string | undefined {
   const tree = new Tree(rootFd)
   const { base, kept } = selection.parents
     ? splitPivot(selection.source)
@@ -38,24 +41,16 @@ export function selectionDigest(
     const real = tree.real(file) ?? file
     const [parent, name] = split(real)
     const label = selection.parents ? file.slice(from.length + 1) : split(file)[1]
-    const walk = { sum, matcher, contents }
+    const walk = { sum, matcher, known }
     using(tree.folder(parent), folder => addEntry(walk, folder, name, label, '', real.slice(1)))
   }
   return sum.digest('hex')
 }
 
-/** What is known of the files that `selections` may take: the rest need not be told to another thread. */
-export function contentsOf(contents: FolderContents, selections: readonly Selection[]): FolderContents {
-  const starts = selections.map(({ source }) => source.replace(/^\/+/, '').replace(/[*?[\\].*/, ''))
-  if (starts.includes('')) return contents
-  const taken = [...contents.sums].filter(([file]) => starts.some(start => file.startsWith(start)))
-  return { ...contents, sums: new Map(taken) }
-}
-
 interface Walk {
   sum: Hash
   matcher: IgnoreMatcher
-  contents: FolderContents | undefined
+  known: KnownSums | undefined
 }
 
 /** `relative` is the path below the selected source, `file` the one below the root. */
@@ -67,15 +62,15 @@ function addEntry(
   relative: string,
   file: string,
 ): void {
-  const { sum, matcher, contents } = walk
+  const { sum, matcher, known } = walk
   const place = folder.at(name)
   const stat = fs.lstatSync(place, { bigint: true })
   const type = Number(stat.mode) & fs.constants.S_IFMT
   const header = [label, stat.mode.toString(8), stat.uid, stat.gid]
   if (type === fs.constants.S_IFLNK) header.push(fs.readlinkSync(place))
   else if (type === fs.constants.S_IFCHR || type === fs.constants.S_IFBLK) header.push(stat.rdev)
-  else if (type === fs.constants.S_IFREG) header.push(contents?.sums.get(file) ?? fileDigest(place, stat))
-  for (const attribute of contents?.isPlain ? [] : linux.listxattr(place).sort()) {
+  else if (type === fs.constants.S_IFREG) header.push(known?.sums.get(file) ?? fileDigest(place, stat))
+  for (const attribute of known?.isPlain ? [] : linux.listxattr(place).sort()) {
     if (attribute === 'security.capability' || attribute.startsWith('user.')) {
       header.push(attribute, linux.getxattr(place, attribute)?.toString('hex') ?? '')
     }

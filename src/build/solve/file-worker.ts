@@ -5,11 +5,10 @@ import { GantryError, invalid, kindOf, messageOf } from '../../errors.ts'
 import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import type { FileAction } from '../plan/ops.ts'
 import { isArchive, unpackArchive } from './archive.ts'
-import { type Selection, selectionDigest } from './checksum.ts'
+import { type KnownSums, type Selection, selectionDigest } from './checksum.ts'
 import { applyAction } from './file-actions.ts'
 import { writeLayerTar } from './layer-tar.ts'
 import { Linker } from './linker.ts'
-import type { FolderContents } from './session.ts'
 import { Tree } from './tree.ts'
 import { contentLength } from './usage.ts'
 
@@ -30,7 +29,7 @@ export type FileJob =
       /** The layer's own folder, and inputs whose files may be in it without a copy. */
       links?: { upperdir: string; inputs: number[] }
     }
-  | { job: 'digest'; rootFd: number; selections: Selection[]; contents?: FolderContents }
+  | { job: 'digest'; rootFd: number; selections: Selection[]; known?: KnownSums }
   | { job: 'unpack'; file: string; rootFd: number }
   | { job: 'exclude'; folder: string; exclude: string[] }
   | { job: 'tar'; folder: string; file: string; epoch?: number; isBare?: boolean }
@@ -65,7 +64,7 @@ async function run(work: FileJob): Promise<unknown> {
       return undefined
     }
     case 'digest':
-      return work.selections.map(selection => selectionDigest(work.rootFd, selection, work.contents))
+      return work.selections.map(selection => selectionDigest(work.rootFd, selection, work.known))
     case 'unpack':
       if (!(await isArchive(work.file))) throw invalid('context is no tar archive')
       return unpackArchive(work.file, new Tree(work.rootFd), { limit: archiveLimit })

@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream'
 import type { Descriptor, Digest } from '../../image/types.ts'
 import type { ImportedCache } from '../cache/imported.ts'
+import type { Listing } from './listing.ts'
 import type { OnProgress } from './progress.ts'
 
 export interface LocalRequest {
@@ -17,8 +18,7 @@ export interface LocalRequest {
 
 /** What is known of a folder without looking at its files. */
 export interface FolderContents {
-  /** SHA-256 in hex of files, by their path below the folder. */
-  sums: ReadonlyMap<string, string>
+  listing?: Listing
   /**
    * All is root's, without extended attributes; no file has two names here, and none is ever changed in place: so a layer may have a
    * further name of it instead of a copy.

@@ -9,13 +9,13 @@ import type { Digest } from '../../image/types.ts'
 import { KeyedMutex } from '../../mutex.ts'
 import { canonical, type Operation } from '../plan/ops.ts'
 import type { CacheMounts } from './cache-mounts.ts'
-import { contentsOf, type Selection } from './checksum.ts'
+import type { Selection } from './checksum.ts'
 import type { FilePool } from './file-pool.ts'
 import type { Layers } from './layers.ts'
 import type { Records } from './records.ts'
 import { type ImageBase, isRoot, type Solved } from './root.ts'
 import { Semaphore } from './semaphore.ts'
-import type { BuildSession } from './session.ts'
+import type { BuildSession, LocalFolder } from './session.ts'
 import { Solving } from './solving.ts'
 import type { StepExecutor } from './step.ts'
 
@@ -46,11 +46,14 @@ export interface SolverOptions {
   parallelism: number
 }
 
+/** Digests of selections that are kept in memory. */
+const MAX_REMEMBERED = 10_000
+
 export class Solver {
   readonly options: SolverOptions
   readonly locks = new KeyedMutex()
   readonly slots: Semaphore
-  /** Digests of selections from roots, which never change. */
+  /** Digests of selections from what never changes: roots, and folders of which a version is known. */
   readonly #selections = new Map<string, string | undefined>()
 
   constructor(options: SolverOptions) {
@@ -65,26 +68,46 @@ export class Solver {
 
   /** Digests of what is selected from `source`; `undefined` for nothing. */
   async selectionDigests(source: Solved, selections: Selection[]): Promise<(string | undefined)[]> {
-    const { files, layers } = this.options
-    if (!isRoot(source)) {
-      const fd = fs.openSync(source.local.path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
-      try {
-        const { path, contents } = source.local
-        const known = contents && { contents: contentsOf(contents, selections) }
-        return await files.run({ job: 'digest', rootFd: fd, selections, ...known }, path)
-      } finally {
-        fs.closeSync(fd)
-      }
-    }
+    if (!isRoot(source)) return Promise.all(selections.map(each => this.#localDigest(source.local, each)))
     const keys = selections.map(selection => `${source.key} ${canonical(selection)}`)
     if (keys.every(key => this.#selections.has(key))) return keys.map(key => this.#selections.get(key))
+    const { files, layers } = this.options
     const fd = await layers.mount(source)
     try {
       const digests = await files.run<(string | undefined)[]>({ job: 'digest', rootFd: fd, selections })
-      for (const [index, key] of keys.entries()) this.#selections.set(key, digests[index])
+      for (const [index, key] of keys.entries()) this.#remember(key, digests[index])
       return digests
     } finally {
       fs.closeSync(fd)
     }
+  }
+
+  async #localDigest(local: LocalFolder, selection: Selection): Promise<string | undefined> {
+    const listing = local.contents?.listing
+    const key = `${listing?.version} ${canonical(selection)}`
+    if (listing && this.#selections.has(key)) return this.#selections.get(key)
+    const digest = listing?.tells(selection)
+      ? await listing.digest(selection)
+      : await this.#askFiles(local, selection)
+    if (listing) this.#remember(key, digest)
+    return digest
+  }
+
+  async #askFiles({ path, contents }: LocalFolder, selection: Selection): Promise<string | undefined> {
+    const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+    try {
+      const { listing, isPlain = false } = contents ?? {}
+      const known = { sums: listing?.sums(selection) ?? new Map(), isPlain }
+      const job = { job: 'digest' as const, rootFd: fd, selections: [selection], known }
+      const [digest] = await this.options.files.run<(string | undefined)[]>(job, path)
+      return digest
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+
+  #remember(key: string, digest: string | undefined): void {
+    if (this.#selections.size >= MAX_REMEMBERED) this.#selections.clear()
+    this.#selections.set(key, digest)
   }
 }
