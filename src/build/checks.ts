@@ -1,27 +1,23 @@
 /** The checks of one build: those of the text, and what planning it finds. */
 import { GantryError, invalid, messageOf } from '../errors.ts'
 import type { Definition } from './definition.ts'
-import { checkDockerfile, undefinedVariable, warningsAreErrors } from './dockerfile/checks.ts'
+import { type CheckOptions, checkOptions } from './dockerfile/check-options.ts'
+import { checkDockerfile, undefinedVariable } from './dockerfile/checks.ts'
 import type { LineRange } from './dockerfile/errors.ts'
 import type { BuildRequest, BuildResult, BuildWarning } from './request.ts'
 
 export class Checks {
   readonly definition: Definition
-  readonly #request: BuildRequest
+  readonly #options: CheckOptions
   readonly #found = new Map<string, BuildWarning>()
   #fault: BuildResult['fault']
 
   constructor(definition: Definition, request: BuildRequest) {
     this.definition = definition
-    this.#request = request
+    this.#options = checkOptions(definition.dockerfile, request.buildArgs ?? {})
     const { dockerfile, context } = definition
     const exclude = context.kind === 'local' ? context.exclude : []
-    const { target } = request
-    for (const one of checkDockerfile(dockerfile, { args: this.#args, target, exclude })) this.#add(one)
-  }
-
-  get #args(): Record<string, string> {
-    return this.#request.buildArgs ?? {}
+    for (const one of checkDockerfile(dockerfile, this.#options, exclude)) this.#add(one)
   }
 
   /** Each platform is planned by itself and finds the same. */
@@ -31,7 +27,7 @@ export class Checks {
   }
 
   readonly onUndefined = (name: string, known: string[], range: LineRange): void => {
-    const found = undefinedVariable(this.definition.dockerfile, this.#args, name, known, range)
+    const found = undefinedVariable(this.#options, name, known, range)
     if (found) this.#add(found)
   }
 
@@ -43,7 +39,7 @@ export class Checks {
   /** @throws GantryError `invalid` where there are warnings and the Dockerfile wants them to be errors. */
   throwIfErrors(): void {
     const { warnings } = this
-    if (warnings.length === 0 || !warningsAreErrors(this.definition.dockerfile, this.#args)) return
+    if (warnings.length === 0 || !this.#options.isError) return
     const rules = [...new Set(warnings.map(({ rule }) => rule))]
     throw invalid(`lint violation found for rules: ${rules.join(', ')}`)
   }

@@ -213,6 +213,9 @@ export class Build {
     const request = this.#request
     const platforms = request.platforms?.length ? request.platforms : [hostPlatform]
     const { dockerfile, context, contexts } = checks.definition
+    const args = request.buildArgs ?? {}
+    const hostname = request.hostname ?? args['BUILDKIT_SANDBOX_HOSTNAME']
+    const cacheNamespace = args['BUILDKIT_CACHE_MOUNT_NS']
     return Promise.all(
       platforms.map(platform =>
         convert({
@@ -220,7 +223,7 @@ export class Build {
           context,
           contexts,
           ...(request.target !== undefined && { target: request.target }),
-          args: request.buildArgs ?? {},
+          args,
           labels: request.labels ?? {},
           platform,
           multiPlatform: platforms.length > 1,
@@ -231,7 +234,8 @@ export class Build {
           ulimits: request.ulimits ?? [],
           ...(request.shmSize && { shmSize: request.shmSize }),
           ...(request.cgroupParent && { cgroupParent: request.cgroupParent }),
-          ...(request.hostname && { hostname: request.hostname }),
+          ...(hostname && { hostname }),
+          ...(cacheNamespace && { cacheNamespace }),
           ...(request.limits && { limits: request.limits }),
           ...(request.entitlements && { entitlements: new Set(request.entitlements) }),
           onUndefined: checks.onUndefined,
@@ -279,7 +283,7 @@ function attachSource(error: unknown, { filename, dockerfile }: Definition): voi
 
 /** A step of a foreign platform needs an interpreter on this host. */
 function checkRunnable({ op, platform, range }: Vertex): void {
-  if (op.kind !== 'exec' || !platform || platform.architecture === hostPlatform.architecture) return
+  if (op.kind !== 'exec' || !platform || isNative(platform)) return
   const names: Record<string, string> = { amd64: 'x86_64', arm64: 'aarch64', '386': 'i386' }
   const name = names[platform.architecture] ?? platform.architecture
   if (fs.existsSync(path.join(BINFMT, `qemu-${name}`))) return
@@ -288,6 +292,10 @@ function checkRunnable({ op, platform, range }: Vertex): void {
     range,
   )
 }
+
+const isNative = ({ architecture }: Platform): boolean =>
+  architecture === hostPlatform.architecture ||
+  (architecture === '386' && hostPlatform.architecture === 'amd64')
 
 function canonicalText(ref: string): string {
   if (ref.includes('/') && /[.:]/.test(ref.split('/')[0]!)) return withTag(ref)

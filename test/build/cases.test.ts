@@ -18,6 +18,8 @@ const better: Record<string, RegExp | 'builds'> = {
   // Docker knows the flag only with another front end.
   'copy-parents': 'builds',
   // Docker does not say which.
+  // Docker speaks of an index of -1.
+  'more-chown-scratch-nolink': /^cannot look up --chown=nobody: the stage has no files yet/,
   'odd-ignore-bad': /^invalid pattern "a\[": syntax error in pattern$/,
   // Docker does not say how to allow it.
   'odd-run-network-host': /^network\.host is not allowed: build with --allow network\.host$/,

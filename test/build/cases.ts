@@ -1,6 +1,7 @@
 /**
  * Small Dockerfiles as data: `cases/*.txt`. A case begins with `=== name`; each `--- path` in it is a file of the context, with
- * `mode=755`, `link=target`, `tar`, `tgz`, `crlf` or `bom` behind the path. `args` and `target` are options of the build.
+ * `mode=755`, `link=target`, `tar`, `tgz`, `crlf` or `bom` behind the path. `args` and `target` are options of the build, `options` any
+ * others, one a line; they are given in the folder of the context.
  */
 import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
@@ -17,6 +18,7 @@ export interface BuildCase {
   files: CaseFile[]
   args: string[]
   target?: string
+  options: string[]
 }
 
 const folder = path.join(import.meta.dirname, 'cases')
@@ -35,12 +37,13 @@ export function parseCases(text: string): BuildCase[] {
     .slice(1)
     .map(part => {
       const [head = '', ...rest] = part.split(/^--- /m)
-      const result: BuildCase = { name: head.trim(), files: [], args: [] }
+      const result: BuildCase = { name: head.trim(), files: [], args: [], options: [] }
       for (const file of rest) {
         const end = file.indexOf('\n')
         const [name = '', flags] = splitHead(file.slice(0, end))
         const content = file.slice(end + 1)
         if (name === 'args') result.args = content.trim().split('\n')
+        else if (name === 'options') result.options = content.trim().split('\n')
         else if (name === 'target') result.target = content.trim()
         else result.files.push({ path: name, flags, content })
       }

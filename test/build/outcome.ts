@@ -33,9 +33,15 @@ interface Run {
   code: number
 }
 
-export function docker(host: string, args: string[], env: Record<string, string> = {}): Promise<Run> {
+export function docker(
+  host: string,
+  args: string[],
+  env: Record<string, string> = {},
+  cwd?: string,
+): Promise<Run> {
   return new Promise(resolve => {
     const options = {
+      cwd,
       env: { ...process.env, DOCKER_HOST: host, ...env },
       maxBuffer: 1 << 28,
       timeout: 120_000,
@@ -57,12 +63,14 @@ export async function buildCase(one: BuildCase, host: string, base: string): Pro
     const options = [
       ...one.args.flatMap(arg => ['--build-arg', arg]),
       ...(one.target === undefined ? [] : ['--target', one.target]),
+      ...one.options.map(option => option.replaceAll('{base}', base)),
     ]
     const env = { DOCKER_BUILDKIT: '1', BUILDX_NO_DEFAULT_ATTESTATIONS: '1' }
     const built = await docker(
       host,
       ['build', '--no-cache', '--progress=plain', '-t', tag, ...options, context],
       env,
+      context,
     )
     if (built.code !== 0) return { error: errorOf(built.stderr, base) }
     const archive = path.join(folder, 'image.tar')

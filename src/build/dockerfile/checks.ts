@@ -2,6 +2,8 @@
 import * as path from 'node:path'
 import { parseReference } from '../../image/reference.ts'
 import type { BuildWarning } from '../request.ts'
+import type { CheckOptions } from './check-options.ts'
+import { BASE, RULES, type RuleName } from './check-rules.ts'
 import type { LineRange } from './errors.ts'
 import { expandWord, type Lookup } from './expand.ts'
 import { hasWildcard, IgnoreMatcher } from './ignore.ts'
@@ -9,115 +11,17 @@ import type { CommandInstruction, Instruction, Stage } from './instructions.ts'
 import type { Dockerfile } from './parse.ts'
 import { nearest } from './suggest.ts'
 
-export interface CheckOptions {
-  args: Record<string, string>
-  target?: string | undefined
-  /** Patterns of `.dockerignore`. */
-  exclude?: readonly string[]
-}
-
-interface Rule {
-  description: string
-  path: string
-  /** Only looked at where the `check` directive asks for it. */
-  experimental?: true
-}
-
-const BASE = 'https://docs.docker.com/go/dockerfile/rule/'
-
-const RULES = {
-  StageNameCasing: { description: 'Stage names should be lowercase', path: 'stage-name-casing/' },
-  FromAsCasing: {
-    description: "The 'as' keyword should match the case of the 'from' keyword",
-    path: 'from-as-casing/',
-  },
-  NoEmptyContinuation: {
-    description: 'Empty continuation lines will become errors in a future release',
-    path: 'no-empty-continuation/',
-  },
-  ConsistentInstructionCasing: {
-    description: 'All commands within the Dockerfile should use the same casing (either upper or lower)',
-    path: 'consistent-instruction-casing/',
-  },
-  DuplicateStageName: { description: 'Stage names should be unique', path: 'duplicate-stage-name/' },
-  ReservedStageName: {
-    description: 'Reserved words should not be used as stage names',
-    path: 'reserved-stage-name/',
-  },
-  JSONArgsRecommended: {
-    description:
-      'JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals',
-    path: 'json-args-recommended/',
-  },
-  MaintainerDeprecated: {
-    description: 'The MAINTAINER instruction is deprecated, use a label instead to define an image author',
-    path: 'maintainer-deprecated/',
-  },
-  UndefinedArgInFrom: {
-    description: 'FROM command must use declared ARGs',
-    path: 'undefined-arg-in-from/',
-  },
-  WorkdirRelativePath: {
-    description:
-      'Relative workdir without an absolute workdir declared within the build can have unexpected results if the base image changes',
-    path: 'workdir-relative-path/',
-  },
-  UndefinedVar: { description: 'Variables should be defined before their use', path: 'undefined-var/' },
-  MultipleInstructionsDisallowed: {
-    description: 'Multiple instructions of the same type should not be used in the same stage',
-    path: 'multiple-instructions-disallowed/',
-  },
-  LegacyKeyValueFormat: {
-    description: 'Legacy key/value format with whitespace separator should not be used',
-    path: 'legacy-key-value-format/',
-  },
-  RedundantTargetPlatform: {
-    description:
-      'Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior',
-    path: 'redundant-target-platform/',
-  },
-  SecretsUsedInArgOrEnv: {
-    description: 'Sensitive data should not be used in the ARG or ENV commands',
-    path: 'secrets-used-in-arg-or-env/',
-  },
-  FromPlatformFlagConstDisallowed: {
-    description: 'FROM --platform flag should not use a constant value',
-    path: 'from-platform-flag-const-disallowed/',
-  },
-  InvalidDefaultArgInFrom: {
-    description: 'Default value for global ARG results in an empty or invalid base image name',
-    path: 'invalid-default-arg-in-from/',
-  },
-  ExposeProtoCasing: {
-    description: 'Protocol in EXPOSE instruction should be lowercase',
-    path: 'expose-proto-casing/',
-  },
-  ExposeInvalidFormat: {
-    description:
-      'IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in a future release',
-    path: 'expose-invalid-format/',
-  },
-  CopyIgnoredFile: {
-    description: 'Attempting to Copy file that is excluded by .dockerignore',
-    path: 'copy-ignored-file/',
-    experimental: true,
-  },
-  InvalidDefinitionDescription: {
-    description:
-      'Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. If this is not intended to be a description comment, add an empty line or comment between the instruction and the comment.',
-    path: 'invalid-definition-description/',
-    experimental: true,
-  },
-} as const satisfies Record<string, Rule>
-
-type RuleName = keyof typeof RULES
 type Report = (rule: RuleName, detail: string, range: LineRange) => void
 
-/** Warnings in the order of the file, without the rules that a `check=skip=…` directive leaves out. */
-export function checkDockerfile(file: Dockerfile, options: CheckOptions): BuildWarning[] {
+/** Warnings in the order of the file, of the rules that `options` ask for. @param exclude patterns of `.dockerignore` */
+export function checkDockerfile(
+  file: Dockerfile,
+  options: CheckOptions,
+  exclude: readonly string[] = [],
+): BuildWarning[] {
   const warnings: BuildWarning[] = []
   const report: Report = (rule, detail, range) => {
-    if (isChecked(rule, file, options.args)) warnings.push(warning(rule, detail, range))
+    if (options.isChecked(rule)) warnings.push(warning(rule, detail, range))
   }
   for (const range of file.emptyContinuations) {
     report('NoEmptyContinuation', 'Empty continuation line', { start: range.end, end: range.end })
@@ -130,19 +34,18 @@ export function checkDockerfile(file: Dockerfile, options: CheckOptions): BuildW
     checkStage(stage, report, isAbsolute)
   }
   checkDescriptions(file, report)
-  checkIgnored(file, options.exclude ?? [], report)
+  checkIgnored(file, exclude, report)
   return warnings.sort((a, b) => a.range.start - b.range.start)
 }
 
 /** A variable that nothing declares, as the plan found it; `known` are those that there are. `undefined` where nobody asks for it. */
 export function undefinedVariable(
-  file: Dockerfile,
-  args: Record<string, string>,
+  options: CheckOptions,
   name: string,
   known: readonly string[],
   range: LineRange,
 ): BuildWarning | undefined {
-  if (!isChecked('UndefinedVar', file, args)) return undefined
+  if (!options.isChecked('UndefinedVar')) return undefined
   const near = nearest(name, known, true)
   const hint = near === undefined ? '' : ` (did you mean $${near}?)`
   return warning('UndefinedVar', `Usage of undefined variable '$${name}'${hint}`, range)
@@ -151,30 +54,6 @@ export function undefinedVariable(
 function warning(rule: RuleName, detail: string, range: LineRange): BuildWarning {
   const { description, path: page } = RULES[rule]
   return { rule, description, url: BASE + page, detail, range }
-}
-
-/** `# check=skip=A,B;experimental=C;error=true`, or the same in a build argument, which then counts alone. */
-function directive(file: Dockerfile, args: Record<string, string>, key: string): string[] {
-  const text = args['BUILDKIT_DOCKERFILE_CHECK'] ?? file.directives.check?.value ?? ''
-  const value = text
-    .split(';')
-    .map(part => part.trim())
-    .find(part => part.startsWith(`${key}=`))
-  return (value ?? '')
-    .slice(key.length + 1)
-    .split(',')
-    .map(word => word.trim())
-}
-
-function isChecked(rule: RuleName, file: Dockerfile, args: Record<string, string>): boolean {
-  const names = (key: string) => directive(file, args, key)
-  const has = (key: string) => names(key).some(name => name === rule || name === 'all')
-  return !has('skip') && (!('experimental' in RULES[rule]) || has('experimental'))
-}
-
-/** Whether a `check=error=true` directive makes warnings fail the build. */
-export function warningsAreErrors(file: Dockerfile, args: Record<string, string>): boolean {
-  return directive(file, args, 'error').includes('true')
 }
 
 function checkCasing(file: Dockerfile, report: Report): void {

@@ -23,7 +23,7 @@ const table: [string, string | RegExp][] = [
   ['${EMPTY+y}', 'y'],
   ['${UNSET:-${A}}', 'hello'],
   ['${UNSET?msg}', /UNSET: msg/],
-  ['${EMPTY:?}', /EMPTY: not allowed to be empty/],
+  ['${EMPTY:?}', /EMPTY: is not allowed to be empty/],
   ['${PATH#*/}', 'a/b/c.tar.gz'],
   ['${PATH##*/}', 'c.tar.gz'],
   ['${PATH%.*}', '/a/b/c.tar'],

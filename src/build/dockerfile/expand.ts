@@ -209,7 +209,7 @@ class Expansion {
     const isPattern = operator === '#' || operator === '%'
     const greedy = isPattern && this.#peek() === operator
     if (greedy) this.#next()
-    const { word } = this.#until('}', isPattern)
+    const word = this.#part('}', isPattern)
     const found = this.#value(name)
     const value = colon && found === '' ? undefined : found
     if (value === undefined && this.#options.keepUnset)
@@ -221,7 +221,9 @@ class Expansion {
         return value === undefined ? '' : word
       case '?':
         if (value !== undefined) return value
-        throw invalid(`${name}: ${word || (colon ? 'not allowed to be empty' : 'not allowed to be unset')}`)
+        throw invalid(
+          `${name}: ${word || (found === '' ? 'is not allowed to be empty' : 'is not allowed to be unset')}`,
+        )
       case '#':
         return trimPrefix(value ?? '', word, greedy)
       default:
@@ -232,12 +234,22 @@ class Expansion {
   #replaced(name: string): string {
     const all = this.#peek() === '/'
     if (all) this.#next()
-    const { word: pattern } = this.#until('/', true)
-    const { word: replacement } = this.#until('}', true)
+    const pattern = this.#part('/', true)
+    const replacement = this.#part('}', true)
     const value = this.#value(name)
     if (value === undefined)
       return this.#options.keepUnset ? `\${${name}/${all ? '/' : ''}${pattern}/${replacement}}` : ''
     return replaceGlob(value, pattern, replacement, { all, escapeChar: this.#escape })
+  }
+
+  /** What stands inside of `${…}` up to `stop`. */
+  #part(stop: string, rawEscapes: boolean): string {
+    try {
+      return this.#until(stop, rawEscapes).word
+    } catch (error) {
+      if (this.#peek() === '') throw invalid(`syntax error: missing '${stop}'`, error)
+      throw error
+    }
   }
 
   #value(name: string): string | undefined {

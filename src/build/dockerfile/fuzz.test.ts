@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { randomFrom } from '../../../test/support/random.ts'
 import { GantryError } from '../../errors.ts'
+import { checkOptions } from './check-options.ts'
 import { checkDockerfile } from './checks.ts'
 import { expandWord, splitWords } from './expand.ts'
 import { trimPrefix, trimSuffix } from './glob.ts'
@@ -61,6 +62,11 @@ function nonsense(most: number): string {
   return text
 }
 
+const check = (text: string) => {
+  const file = parseDockerfile(text)
+  return checkDockerfile(file, checkOptions(file, {}))
+}
+
 /** Runs `work`; a refusal is an answer. */
 function survives(input: string, work: () => unknown): void {
   try {
@@ -75,7 +81,7 @@ describe('nonsense', () => {
   test('is parsed or refused', () => {
     for (let round = 0; round < ROUNDS; round++) {
       const text = pick(['', 'FROM x\n', 'ARG a\nFROM $a\n']) + nonsense(40)
-      survives(text, () => checkDockerfile(parseDockerfile(text), { args: {} }))
+      survives(text, () => check(text))
     }
   })
 
@@ -109,7 +115,7 @@ describe('nonsense', () => {
       `FROM x\nENV a=${'$'.repeat(run)}`,
       `${'# x\n'.repeat(run)}FROM x`,
     ]) {
-      survives(text.slice(0, 40), () => checkDockerfile(parseDockerfile(text), { args: {} }))
+      survives(text.slice(0, 40), () => check(text))
     }
     survives('star', () => expandWord(`\${a//*b/y}`, () => 'x'.repeat(run)))
   })

@@ -19,7 +19,7 @@ function distance(a: string, b: string): number {
  * `undefined` when `word` is one of the options or when nothing is near.
  */
 export function nearest(word: string, options: readonly string[], caseSensitive = false): string | undefined {
-  if (word.length > 64) return undefined
+  if (word === '' || word.length > 64) return undefined
   const fold = (text: string) => (caseSensitive ? text : text.toLowerCase())
   let best: string | undefined
   let least = 3

@@ -8,7 +8,8 @@ import { hasWildcard } from '../dockerfile/ignore.ts'
 import type { CopyInstruction } from '../dockerfile/instructions.ts'
 import { ownerOf } from './apply.ts'
 import { isHttpUrl, parseGitUrl } from './git-url.ts'
-import { type FileAction, type FileOp, type Input, type Vertex, vertex } from './ops.ts'
+import { isMode } from './mode.ts'
+import { type FileAction, type FileOp, type Input, type Owner, type Vertex, vertex } from './ops.ts'
 import type { StageBuilder } from './stage-builder.ts'
 
 export async function applyCopy(stage: StageBuilder, one: CopyInstruction): Promise<void> {
@@ -27,14 +28,15 @@ export async function applyCopy(stage: StageBuilder, one: CopyInstruction): Prom
   // `--link` asks for a layer that does not depend on the base. It is copied onto the base all the same: what a folder
   // in between looks like (`/tmp`) is only known there.
   const root = input(stage.state)
-  const mode = one.chmod === undefined ? undefined : stage.expand(one.chmod)
+  const mode = (one.chmod === undefined ? '' : stage.expand(one.chmod)) || undefined
   if (mode !== undefined) checkMode(mode)
   const owner = ownerOf(chown)
+  if (!stage.state) checkNumeric(owner, chown)
   const common = {
     action: 'copy' as const,
     ...(owner && { owner }),
     ...(mode !== undefined && { mode }),
-    exclude: one.exclude.map(pattern => stage.expand(pattern)),
+    exclude: one.exclude,
     parents: one.parents,
   }
   const from = one.from === undefined ? undefined : await stage.source(stage.expand(one.from), one.range)
@@ -143,11 +145,15 @@ function filenameOf(url: string, destination: string): string {
 }
 
 function checkMode(mode: string): void {
-  const octal = /^[0-7]{1,4}$/.test(mode)
-  const symbolic = /^([ugoa]*[-+=][rwxXst]*)(,[ugoa]*[-+=][rwxXst]*)*$/.test(mode)
-  if (!octal && !symbolic) {
+  if (!isMode(mode)) {
     throw invalid(`invalid chmod parameter: '${mode}'. it should be octal string and between 0 and 07777`)
   }
+}
+
+/** Names are looked up in the stage's own files. */
+function checkNumeric(owner: Owner | undefined, chown: string | undefined): void {
+  const isNamed = [owner?.user, owner?.group].some(part => part && !/^(root|\d+)$/.test(part))
+  if (isNamed) throw invalid(`cannot look up --chown=${chown}: the stage has no files yet, so no /etc/passwd`)
 }
 
 function copyText(

@@ -29,7 +29,7 @@ export async function applyRun(stage: StageBuilder, run: RunInstruction): Promis
   }
   const { argv, documents } = commandOf(run, shellOf(config))
   mounts.push(...documents)
-  const args = stage.args.filter(arg => !PROXY_ARGS.includes(arg.key))
+  const { args } = stage
   const env = stage.env
   const variables = args.filter(arg => arg.value !== undefined && !env.has(arg.key))
   const shown = args.map(({ key, value }) => ({ key, value: env.get(key) ?? value ?? '' }))
@@ -49,12 +49,18 @@ export async function applyRun(stage: StageBuilder, run: RunInstruction): Promis
     ...(options.shmSize && { shmSize: options.shmSize }),
     ...(options.cgroupParent && { cgroupParent: options.cgroupParent }),
     ...(options.limits && { limits: options.limits }),
-    proxyEnv: PROXY_ARGS.flatMap(name =>
-      Object.hasOwn(options.args, name) ? [`${name}=${options.args[name]}`] : [],
-    ),
+    proxyEnv: proxyEnv(options.args),
   }
   stage.advance(op, inputs, run)
   stage.record(runText(argv, shown), true)
+}
+
+/** Each variable under both of its names. */
+function proxyEnv(args: Record<string, string>): string[] {
+  return PROXY_ARGS.flatMap(name => {
+    const value = args[name] ?? args[name.toUpperCase()] ?? args[name.toLowerCase()]
+    return value === undefined ? [] : [`${name}=${value}`]
+  })
 }
 
 function networkOf(written: string, fallback: ExecOp['network']): ExecOp['network'] {
@@ -93,17 +99,18 @@ async function mountOf(
   input: (vertex: Vertex | undefined) => Input,
 ): Promise<ExecMount> {
   const cwd = stage.config.WorkingDir || '/'
-  const target = flag.target === undefined ? undefined : path.posix.resolve(cwd, flag.target)
-  if (target === '/') throw invalid('invalid mount target "/"')
+  const target = path.posix.resolve(cwd, flag.target ?? '')
+  const isNamed = flag.type === 'secret' || flag.type === 'ssh'
+  if (target === '/' && (!isNamed || flag.target !== undefined)) throw invalid('invalid mount target "/"')
   const owner = { uid: flag.uid ?? 0, gid: flag.gid ?? 0 }
   switch (flag.type) {
     case 'tmpfs':
-      return { type: 'tmpfs', target: target!, ...(flag.size !== undefined && { size: flag.size }) }
+      return { type: 'tmpfs', target, ...(flag.size !== undefined && { size: flag.size }) }
     case 'cache':
       return {
         type: 'cache',
-        id: flag.id || target!,
-        target: target!,
+        id: [stage.options.cacheNamespace, flag.id || target].filter(Boolean).join('/'),
+        target,
         from: flag.from === undefined ? undefined : input(await stage.source(flag.from, run.range)),
         source: path.posix.resolve('/', flag.source ?? ''),
         readOnly: flag.readOnly ?? false,
@@ -113,7 +120,8 @@ async function mountOf(
       }
     case 'secret': {
       const id = flag.id ?? (flag.source || path.posix.basename(flag.target ?? '') || flag.env || '')
-      const place = target ?? (flag.env === undefined ? `/run/secrets/${path.posix.basename(id)}` : undefined)
+      const usual = flag.env === undefined ? `/run/secrets/${path.posix.basename(id)}` : undefined
+      const place = flag.target === undefined ? usual : target
       return {
         type: 'secret',
         id,
@@ -129,7 +137,7 @@ async function mountOf(
       return {
         type: 'ssh',
         id: flag.id ?? 'default',
-        target: target ?? `/run/buildkit/ssh_agent.${Math.max(count, 0)}`,
+        target: flag.target === undefined ? `/run/buildkit/ssh_agent.${Math.max(count, 0)}` : target,
         required: flag.required ?? false,
         mode: flag.mode ?? 0o600,
         ...owner,
@@ -138,7 +146,7 @@ async function mountOf(
     default: {
       const source = path.posix.resolve('/', flag.source ?? '')
       const from = flag.from === undefined ? stage.contextVertex() : await stage.source(flag.from, run.range)
-      return { type: 'bind', from: input(from), source, target: target!, readOnly: flag.readOnly ?? true }
+      return { type: 'bind', from: input(from), source, target, readOnly: flag.readOnly ?? true }
     }
   }
 }

@@ -13,7 +13,6 @@ import type {
 } from '../dockerfile/instructions.ts'
 import { applyCopy } from './apply-copy.ts'
 import { applyRun } from './apply-run.ts'
-import { PROXY_ARGS } from './convert.ts'
 import { healthcheckText, pairsText, plainList, quotedList } from './history.ts'
 import type { FileOp, Owner } from './ops.ts'
 import type { StageBuilder } from './stage-builder.ts'
@@ -71,10 +70,10 @@ function applyArg(stage: StageBuilder, { args }: ArgInstruction): void {
     const given = stage.options.args
     const fallback = value === undefined ? stage.global(key) : stage.expand(value)
     const settled = Object.hasOwn(given, key) ? given[key] : fallback
-    const before = stage.args.findIndex(arg => arg.key === key)
-    if (before >= 0) stage.args.splice(before, 1)
-    stage.args.push({ key, value: settled })
-    shown.push({ key, value: PROXY_ARGS.includes(key) ? undefined : settled })
+    const before = stage.args.find(arg => arg.key === key)
+    if (before) before.value = settled
+    else stage.args.push({ key, value: settled })
+    shown.push({ key, value: settled })
   }
   stage.record(pairsText('ARG', shown))
 }
@@ -122,7 +121,8 @@ function portRange(text: string): string[] {
   const ports = address.split(':').at(-1)!
   const match = /^(\d+)(?:-(\d+))?$/.exec(ports)
   if (!match) throw invalid(`invalid containerPort: ${ports}`)
-  if (!['tcp', 'udp', 'sctp'].includes(protocol)) throw invalid(`invalid proto: ${protocol}`)
+  if (!['tcp', 'udp', 'sctp'].includes(protocol))
+    throw invalid(`invalid port: ${JSON.stringify(text)}: invalid proto: ${protocol}`)
   const first = Number(match[1])
   const last = Number(match[2] ?? match[1])
   if (last > 65535 || first > last) throw invalid(`invalid containerPort: ${ports}`)
@@ -174,9 +174,11 @@ function applyWorkdir(stage: StageBuilder, one: TextInstruction): void {
   const written = stage.expand(one.value)
   if (written === '') throw invalid('WORKDIR requires exactly one argument')
   const folder = path.posix.resolve(stage.config.WorkingDir || '/', written)
-  stage.config.WorkingDir = folder
+  // As Docker: an absolute path is kept as it was written.
+  const shown = written.startsWith('/') ? written : folder
+  stage.config.WorkingDir = shown
   if (folder === '/') {
-    stage.record(`WORKDIR ${folder}`)
+    stage.record(`WORKDIR ${shown}`)
     return
   }
   const owner = ownerOf(stage.config.User)
@@ -186,7 +188,7 @@ function applyWorkdir(stage: StageBuilder, one: TextInstruction): void {
     actions: [{ action: 'mkdir', path: folder, mode: 0o755, ...(owner && { owner }) }],
   }
   stage.advance(op, stage.state ? [stage.state] : [], one)
-  stage.record(`WORKDIR ${folder}`, true)
+  stage.record(`WORKDIR ${shown}`, true)
 }
 
 /** `user[:group]` as an owner of files. */
@@ -205,6 +207,6 @@ const SIGNALS = new Set(
 function checkSignal(text: string): void {
   const name = text.toUpperCase().replace(/^SIG/, '')
   const known = SIGNALS.has(name) || /^RTM(IN|AX)([+-]\d+)?$/.test(name)
-  const number = /^\d+$/.test(text) && Number(text) > 0 && Number(text) <= 64
+  const number = /^\d+$/.test(text) && Number(text) > 0
   if (!known && !number) throw invalid(`invalid signal: ${text}`)
 }

@@ -8,13 +8,14 @@ import { parseReference } from '../../image/reference.ts'
 import type { Digest, ImageConfig, Platform } from '../../image/types.ts'
 import { DockerfileError, type LineRange } from '../dockerfile/errors.ts'
 import { expandWord } from '../dockerfile/expand.ts'
+import type { Instruction } from '../dockerfile/instructions.ts'
 import type { Dockerfile } from '../dockerfile/parse.ts'
 import type { PlannedStep } from '../request.ts'
 import type { ExecLimits, Vertex } from './ops.ts'
 import { vertex } from './ops.ts'
 import { formatPlatform, hostPlatform, parsePlatform, platformArgs } from './platform.ts'
 import { StageBuilder } from './stage-builder.ts'
-import { findTarget, type NamedStage, nameStages, neededStages, sourcesOf } from './stages.ts'
+import { findTarget, type NamedStage, nameStages, neededStages, sourcesOf, triggersOf } from './stages.ts'
 
 /** What a name stands for instead of a stage or an image (`--build-context`), or the main context. */
 export type ContextSource =
@@ -51,6 +52,8 @@ export interface ConvertOptions {
   shmSize?: number
   cgroupParent?: string
   hostname?: string
+  /** Put before the names of cache mounts. */
+  cacheNamespace?: string
   limits?: ExecLimits
   /** What steps may ask for beyond the ordinary; absent is everything. */
   entitlements?: ReadonlySet<string>
@@ -78,10 +81,12 @@ export async function convert(options: ConvertOptions): Promise<Converted> {
   const globals = globalArgs(options)
   const contexts = new Set(Object.keys(options.contexts))
   const stages = nameStages(dockerfile, name => globals.get(name), contexts)
-  for (const stage of stages) if (!stage.parent && !contexts.has(stage.base)) checkName(stage)
+  for (const { parent, base, stage } of stages) {
+    if (!parent && !contexts.has(base)) checkReference(base, stage.from.range)
+  }
   const goal = findTarget(stages, target)
-  const needed = neededStages(stages, goal, stage => stageSources(stage, globals, dockerfile.escapeChar))
-  const bases = prefetchBases(needed, options)
+  const bases = new Map<NamedStage, Promise<ResolvedImage>>()
+  const needed = await stagesToPlan({ options, stages, goal, globals, bases })
   const done = new Map<NamedStage, StageBuilder>()
   for (const stage of needed) {
     const builder = new StageBuilder({ options, stage, stages, globals, done })
@@ -104,14 +109,46 @@ export async function convert(options: ConvertOptions): Promise<Converted> {
   }
 }
 
+interface Planning {
+  options: ConvertOptions
+  stages: readonly NamedStage[]
+  goal: NamedStage
+  globals: ReadonlyMap<string, string | undefined>
+  /** Filled with the images that the stages to plan are built on. */
+  bases: Map<NamedStage, Promise<ResolvedImage>>
+}
+
+/** Triggers of base images may need stages that nobody else needs, which may be built on images with triggers. */
+async function stagesToPlan({ options, stages, goal, globals, bases }: Planning): Promise<NamedStage[]> {
+  const { escapeChar } = options.dockerfile
+  const triggers = new Map<NamedStage, readonly string[]>()
+  for (;;) {
+    const needed = neededStages(stages, goal, one => {
+      const own = [...triggersOf(triggers.get(one) ?? [], one, escapeChar), ...one.stage.instructions]
+      return sourceNames(own, globals, escapeChar)
+    })
+    prefetchBases(needed, options, bases)
+    const fresh = needed.filter(one => !triggers.has(one))
+    if (fresh.length === 0) return needed
+    for (const one of fresh) {
+      // An image that cannot be had is told of where the stage begins.
+      const image = await bases.get(one)?.catch(() => undefined)
+      triggers.set(one, one.parent ? ownTriggers(one.parent) : (image?.config.config?.OnBuild ?? []))
+    }
+  }
+}
+
+const ownTriggers = ({ stage }: NamedStage): string[] =>
+  stage.instructions.flatMap(one => (one.name === 'ONBUILD' ? [one.value] : []))
+
 /** Every base image is asked for at once, before the first stage is planned. */
 function prefetchBases(
   needed: readonly NamedStage[],
   options: ConvertOptions,
-): Map<NamedStage, Promise<ResolvedImage>> {
-  const bases = new Map<NamedStage, Promise<ResolvedImage>>()
+  bases: Map<NamedStage, Promise<ResolvedImage>>,
+): void {
   for (const stage of needed) {
-    if (stage.parent || stage.base === 'scratch') continue
+    if (stage.parent || stage.base === 'scratch' || bases.has(stage)) continue
     const context = options.contexts[stage.base]
     if (context && context.kind !== 'image') continue
     const ref = context?.kind === 'image' ? context.ref : stage.base
@@ -119,19 +156,15 @@ function prefetchBases(
     found.catch(() => {})
     bases.set(stage, found)
   }
-  return bases
 }
 
 /** @throws DockerfileError for what is no reference to an image. */
-function checkName({ base, stage }: NamedStage): void {
-  if (/^(sha256:)?[0-9a-f]{64}$/.test(base)) return // an image's id
+export function checkReference(ref: string, range: LineRange): void {
+  if (/^(sha256:)?[0-9a-f]{64}$/.test(ref)) return // an image's id
   try {
-    parseReference(base)
+    parseReference(ref)
   } catch (error) {
-    throw new DockerfileError(
-      `failed to parse stage name ${JSON.stringify(base)}: ${messageOf(error)}`,
-      stage.from.range,
-    )
+    throw new DockerfileError(`failed to parse stage name ${JSON.stringify(ref)}: ${messageOf(error)}`, range)
   }
 }
 
@@ -179,13 +212,13 @@ function expandIn(
 }
 
 /** Names in `--from`, as far as the global arguments say them. */
-function stageSources(
-  { stage }: NamedStage,
+function sourceNames(
+  instructions: readonly Instruction[],
   globals: ReadonlyMap<string, string | undefined>,
   escapeChar: string,
 ): string[] {
   const expand = (text: string) => expandWord(text, name => globals.get(name), { escapeChar: escapeChar })
-  return stage.instructions.flatMap(instruction => {
+  return instructions.flatMap(instruction => {
     try {
       return sourcesOf(instruction, expand)
     } catch {

@@ -92,7 +92,7 @@ function readField(mount: MountFlag, key: string, value: string, field: string):
       break
     }
     case 'size':
-      mount.size = bytes(value)
+      mount.size = bytes(key, value)
       break
     case 'mode':
       if (!/^[0-7]+$/.test(value)) throw invalid(`invalid value ${value} for mode`)
@@ -110,8 +110,9 @@ function readField(mount: MountFlag, key: string, value: string, field: string):
 
 function check(mount: MountFlag): void {
   const { type } = mount
-  if (mount.target === undefined && type !== 'secret' && type !== 'ssh') {
-    throw invalid('mount target is required'.replace('mount target', `"target" for "${type}" mount`))
+  if (type === 'bind' || type === 'tmpfs') {
+    const owned = (['mode', 'uid', 'gid'] as const).find(key => mount[key] !== undefined)
+    if (owned) throw invalid(`${owned} not allowed for "${type}" type mounts`)
   }
   if (mount.sharing && type !== 'cache') throw invalid(`invalid cache sharing set for ${type} mount`)
   if (mount.required !== undefined && type !== 'secret' && type !== 'ssh') {
@@ -130,8 +131,6 @@ function check(mount: MountFlag): void {
   ) {
     throw invalid('invalid secret mount. one of source, target required')
   }
-  if (mount.env !== undefined && type !== 'secret')
-    throw invalid(`unexpected key 'env' for mount type '${type}'`)
 }
 
 function bool(key: string, value: string): boolean {
@@ -143,9 +142,9 @@ function bool(key: string, value: string): boolean {
 const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
 
 /** `64m`, `1.5GiB`: bytes. */
-export function bytes(text: string): number {
+function bytes(key: string, text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim())
-  if (!match) throw invalid(`invalid size: '${text}'`)
+  if (!match) throw invalid(`invalid value for ${key}: ${text}`)
   return Math.floor(Number(match[1]) * UNITS[match[2]!.toLowerCase()]!)
 }
 

@@ -4,15 +4,19 @@ import type { ImageConfig, ImageRuntimeConfig, Platform } from '../../image/type
 import { DockerfileError, type LineRange } from '../dockerfile/errors.ts'
 import { expandWord, type Lookup, splitWords } from '../dockerfile/expand.ts'
 import type { Instruction, KeyValue } from '../dockerfile/instructions.ts'
-import { splitInstructions } from '../dockerfile/lines.ts'
-import { parseInstruction } from '../dockerfile/parse.ts'
 import type { PlannedStep } from '../request.ts'
 import { applyInstruction } from './apply.ts'
-import { type ConvertOptions, imageVertex, type ResolvedImage, stagePlatform } from './convert.ts'
+import {
+  type ConvertOptions,
+  checkReference,
+  imageVertex,
+  type ResolvedImage,
+  stagePlatform,
+} from './convert.ts'
 import { HISTORY_COMMENT } from './history.ts'
 import { type Operation, type Vertex, vertex } from './ops.ts'
 import { formatPlatform } from './platform.ts'
-import { findStage, type NamedStage } from './stages.ts'
+import { findStage, type NamedStage, triggersOf } from './stages.ts'
 
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
@@ -109,11 +113,7 @@ export class StageBuilder {
   /** `ONBUILD` instructions of the base run first, and are then no longer there. */
   #takeTriggers(): void {
     const { escapeChar } = this.options.dockerfile
-    for (const text of this.config.OnBuild ?? []) {
-      const [raw] = splitInstructions(text).instructions
-      if (raw)
-        this.#onbuild.push(parseInstruction({ ...raw, range: this.named.stage.from.range }, escapeChar))
-    }
+    this.#onbuild.push(...triggersOf(this.config.OnBuild ?? [], this.named, escapeChar))
     delete this.config.OnBuild
     this.#steps += this.#onbuild.filter(one => COUNTED.has(one.name)).length
   }
@@ -252,11 +252,12 @@ export class StageBuilder {
       }
       if (stage) return done.get(stage)!.state
       if (name === 'scratch') return undefined
-      if (/^\d+$/.test(name)) {
-        throw new DockerfileError(`invalid from flag value ${name}: stage index out of range`, range)
+      if (/^-?\d+$/.test(name)) {
+        throw new DockerfileError(`invalid stage index ${name}`, range)
       }
     }
     const ref = context?.kind === 'image' ? context.ref : name
+    checkReference(ref, range)
     const image = await options.resolveImage(ref, options.platform)
     return imageVertex(image, options.platform, `FROM ${image.ref}`)
   }

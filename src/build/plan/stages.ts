@@ -1,9 +1,10 @@
 /** Which stages a target needs, and in which order they can be planned. */
-import { invalid } from '../../errors.ts'
+import { invalid, messageOf } from '../../errors.ts'
 import { DockerfileError } from '../dockerfile/errors.ts'
 import { type ExpandOptions, expandWord, type Lookup } from '../dockerfile/expand.ts'
 import type { Instruction, Stage } from '../dockerfile/instructions.ts'
-import type { Dockerfile } from '../dockerfile/parse.ts'
+import { splitInstructions } from '../dockerfile/lines.ts'
+import { type Dockerfile, parseInstruction } from '../dockerfile/parse.ts'
 import { withSuggestion } from '../dockerfile/suggest.ts'
 import { parseMountFlag } from './mount-flag.ts'
 
@@ -29,7 +30,7 @@ export function nameStages(file: Dockerfile, lookup: Lookup, contexts: ReadonlyS
         return expandWord(text, lookup, options)
       } catch (error) {
         throw new DockerfileError(
-          `failed to process arguments for ${text}: ${(error as Error).message}`,
+          `failed to process ${JSON.stringify(text)}: ${messageOf(error)}`,
           from.range,
         )
       }
@@ -64,6 +65,18 @@ export function findStage(stages: readonly NamedStage[], name: string): NamedSta
   const byName = stages.find(({ stage }) => stage.from.stageName === name.toLowerCase())
   if (byName) return byName
   return /^\d+$/.test(name) ? stages[Number(name)] : undefined
+}
+
+/** `ONBUILD` instructions of what a stage is built on, which come before its own. */
+export function triggersOf(
+  texts: readonly string[],
+  { stage }: NamedStage,
+  escapeChar: string,
+): Instruction[] {
+  return texts.flatMap(text => {
+    const [raw] = splitInstructions(text).instructions
+    return raw ? [parseInstruction({ ...raw, range: stage.from.range }, escapeChar)] : []
+  })
 }
 
 /** The names that an instruction takes files from. */

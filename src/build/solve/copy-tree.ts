@@ -3,8 +3,8 @@ import * as fs from 'node:fs'
 import { hasCode, invalid } from '../../errors.ts'
 import * as linux from '../../linux/index.ts'
 import type { IgnoreMatcher } from '../dockerfile/ignore.ts'
+import { changeMode } from '../plan/mode.ts'
 import type { Linker } from './linker.ts'
-import { changeMode } from './mode.ts'
 import { type Folder, using } from './tree.ts'
 
 export interface CopyOptions {

@@ -3,14 +3,14 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { hasCode, invalid, notFound } from '../../errors.ts'
 import * as linux from '../../linux/index.ts'
-import { resolveUser } from '../../runtime/user.ts'
+import { resolveUser, type UserQuery } from '../../runtime/user.ts'
 import { IgnoreMatcher } from '../dockerfile/ignore.ts'
+import { changeMode } from '../plan/mode.ts'
 import type { FileAction, Owner } from '../plan/ops.ts'
 import { isArchive, unpackArchive } from './archive.ts'
 import { type CopyOptions, copyContents, copyEntry } from './copy-tree.ts'
 import type { Linker } from './linker.ts'
 import { findSources, splitPivot } from './match.ts'
-import { changeMode } from './mode.ts'
 import { type Folder, split, Tree, using } from './tree.ts'
 
 export interface ActionContext {
@@ -42,18 +42,20 @@ export async function applyAction(context: ActionContext, action: FileAction): P
 /** Names are looked up in the root that is changed. */
 function idsOf({ root }: ActionContext, owner: Owner | undefined): Ids | undefined {
   if (!owner) return undefined
-  const passwd = root.read('/etc/passwd')
-  const group = root.read('/etc/group')
-  const user = owner.group === undefined ? owner.user : `${owner.user}:${owner.group}`
-  let ids: Ids
+  const ids = known({ user: owner.user, passwd: root.read('/etc/passwd') }) ?? { uid: 0, gid: 0 }
+  const gid = /^\d+$/.test(owner.user) ? ids.uid : ids.gid
+  if (owner.group === undefined) return { uid: ids.uid, gid }
+  const found = known({ user: `:${owner.group}`, group: root.read('/etc/group') })
+  return { uid: ids.uid, gid: found?.gid ?? gid }
+}
+
+/** As Docker: an unknown user is root, an unknown group the user's own. */
+function known(query: UserQuery): Ids | undefined {
   try {
-    ids = resolveUser({ user, passwd, group })
+    return resolveUser(query)
   } catch {
-    return { uid: 0, gid: 0 } // as Docker: an unknown name is root
+    return undefined
   }
-  const { uid, gid } = ids
-  if (owner.group === undefined && /^\d+$/.test(owner.user)) return { uid, gid: uid }
-  return { uid, gid }
 }
 
 function makeFolder(context: ActionContext, file: string, mode: number, ids: Ids | undefined): void {
@@ -61,11 +63,17 @@ function makeFolder(context: ActionContext, file: string, mode: number, ids: Ids
 }
 
 /** The folder at `file`, made with its parents where it is not. */
-function ensureFolder(context: ActionContext, file: string, ids: Ids | undefined, mode = 0o755): Folder {
+function ensureFolder(
+  context: ActionContext,
+  file: string,
+  ids: Ids | undefined,
+  mode = 0o755,
+  parentsMode = 0o755,
+): Folder {
   const found = context.root.tryFolder(file)
   if (found) return found
   const [parent, name] = split(file)
-  const above = ensureFolder(context, parent, ids)
+  const above = ensureFolder(context, parent, ids, parentsMode, parentsMode)
   return using(above, open => {
     try {
       fs.mkdirSync(open.at(name), mode)
@@ -169,11 +177,11 @@ function copyOne(
   using(source.folder(parent), from => {
     const stat = fs.lstatSync(from.at(name), { bigint: true })
     if (stat.isDirectory()) {
-      copyFolderContents(context, from, name, action.destination, options, stat)
+      copyFolderContents(context, from, name, action.destination, options)
       return
     }
     const [folder, target] = destinationOf(context, action.destination, split(file)[1])
-    using(ensureFolder(context, folder, options.owner), to => {
+    using(ensureForCopy(context, folder, options), to => {
       copyEntry(from, name, to, target, split(file)[1], options)
     })
   })
@@ -197,16 +205,18 @@ function copyFolderContents(
   name: string,
   destination: string,
   options: CopyOptions,
-  stat: fs.BigIntStats,
 ): void {
   const isNew = context.root.stat(destination, true) === undefined
-  const to = ensureFolder(context, destination, options.owner)
-  using(to, into => {
+  using(ensureForCopy(context, destination, options), into => {
     using(from.enter(name || '.'), inner => copyContents(inner, into, '', options, isNew))
-    if (isNew && options.mode !== undefined) {
-      fs.chmodSync(into.at(''), changeMode(Number(stat.mode) & 0o7777, options.mode, true))
-    }
   })
+}
+
+/** Folders that a copy needs get an octal `--chmod` too, as far as Docker's umask lets it. */
+function ensureForCopy(context: ActionContext, file: string, { owner, mode }: CopyOptions): Folder {
+  const isOctal = mode !== undefined && /^[0-7]+$/.test(mode)
+  const bits = isOctal ? Number.parseInt(mode, 8) & 0o755 : 0o755
+  return ensureFolder(context, file, owner, bits, bits)
 }
 
 /** `--parents`: each folder of the kept path is made, with the source folder's mode and owner. */

@@ -89,7 +89,7 @@ export class RuntimeExecutor implements StepExecutor {
       id,
       process: {
         argv: op.argv,
-        env: environment(op, request.extraEnv, user.home, hostname),
+        env: environment(op, request.extraEnv, user.home),
         cwd: op.cwd,
         user,
         rlimits: op.ulimits.map(({ name, soft, hard }) => ({
@@ -157,12 +157,10 @@ function networkMode(op: ExecOp, sandbox: Sandbox | undefined) {
   return sandbox?.netnsFd === undefined ? ('private' as const) : { fd: sandbox.netnsFd }
 }
 
-function environment(op: ExecOp, extra: string[], home: string, hostname: string): string[] {
+function environment(op: ExecOp, extra: string[], home: string): string[] {
   const env = [...op.env, ...extra]
-  const has = (name: string) => env.some(variable => variable.startsWith(`${name}=`))
-  if (!has('HOME')) env.push(`HOME=${home}`)
-  if (!has('HOSTNAME')) env.push(`HOSTNAME=${hostname}`)
-  return env
+  const hasHome = env.some(variable => variable.startsWith('HOME='))
+  return hasHome ? env : [...env, `HOME=${home}`]
 }
 
 function userOf(op: ExecOp, root: Tree): ReturnType<typeof resolveUser> {
