@@ -1,7 +1,7 @@
 /**
  * Other people's clients against our registry, and our client against docker-registry: open, with passwords, with TLS, with both.
  *
- * Clients are taken from the PATH. Those of another root are used where the environment names it: `PEERS_ENTER` is a command that runs a
+ * Clients are taken from the PATH, two of them from Debian's packages where they are not there. Those of another root are used where the environment names it: `PEERS_ENTER` is a command that runs a
  * program there, `PEERS_ROOT` its root as a path here, `PEERS_ADDRESS` the address under which it reaches this machine, and `PEERS_DOCKER`
  * the socket of a Docker there that takes any certificate of that address.
  */
@@ -20,16 +20,34 @@ import { type Descriptor, type Image, type Index, mediaTypes } from '../src/imag
 import { Registries } from '../src/registry/registries.ts'
 import { Passwords } from '../src/registry/server/passwords.ts'
 import { defer, folder, imageStore, keep, makeImage, startRegistry } from '../src/registry/testing/kit.ts'
-import { debianPackageOrReason } from './support/debian.ts'
+import { debianPackageOrReason, debianProgram } from './support/debian.ts'
 import { eventually } from './support/eventually.ts'
 
 const run = promisify(execFile)
 const { PEERS_ENTER, PEERS_ROOT = '/', PEERS_ADDRESS = '127.0.0.1', PEERS_DOCKER, PATH = '' } = process.env
 
-const has = (program: string) =>
+const isInstalled = (program: string) =>
   (PEERS_ENTER === undefined ? PATH.split(':') : ['usr/bin', 'usr/local/bin']).some(place =>
     fs.existsSync(path.resolve(PEERS_ENTER === undefined ? '/' : PEERS_ROOT, place, program)),
   )
+
+/** What skopeo and buildah need beside the C library. */
+const LIBRARIES = ['libgpgme11', 'libassuan0', 'libgpg-error0', 'libdevmapper1.02.1']
+
+/** Programs that are not installed, as they come in Debian's packages; or why they cannot be had. */
+const unpacked = new Map<string, ReturnType<typeof debianProgram>>()
+for (const program of ['skopeo', 'buildah']) {
+  if (PEERS_ENTER !== undefined || isInstalled(program)) continue
+  const isFit = program !== 'buildah' || process.getuid?.() === 0
+  unpacked.set(program, isFit ? debianProgram(program, LIBRARIES) : { reason: 'needs root' })
+}
+
+/** Why a test with `program` cannot run, or `false`. */
+function missing(program: string): string | false {
+  const found = unpacked.get(program)
+  if (found) return 'reason' in found ? found.reason : false
+  return isInstalled(program) ? false : `${program} is not installed`
+}
 
 const USER = { username: 'ann', password: 'secret' }
 
@@ -46,12 +64,18 @@ interface Place {
 function shared(t: TestContext): { here: string; there: string } {
   const here = fs.mkdtempSync(path.join(PEERS_ROOT, 'tmp/gantry-peers-'))
   defer(t, () => fs.rmSync(here, { recursive: true, force: true }))
+  fs.mkdirSync(path.join(here, '.config/containers'), { recursive: true })
+  const policy = '{"default":[{"type":"insecureAcceptAnything"}]}'
+  fs.writeFileSync(path.join(here, '.config/containers/policy.json'), policy)
   return { here, there: path.join('/', path.relative(PEERS_ROOT, here)) }
 }
 
 async function peer(command: string[], env: Record<string, string> = {}): Promise<string> {
-  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
-  const all = [...(PEERS_ENTER?.split(' ') ?? []), 'env', ...variables, ...command]
+  const [program, ...args] = command
+  const found = unpacked.get(program!)
+  const own = found && 'file' in found ? found : { file: program!, env: {} }
+  const variables = Object.entries({ ...own.env, ...env }).map(([name, value]) => `${name}=${value}`)
+  const all = [...(PEERS_ENTER?.split(' ') ?? []), 'env', ...variables, own.file, ...args]
   try {
     return (await run(all[0]!, all.slice(1), { timeout: 120_000 })).stdout.trim()
   } catch (error) {
@@ -136,8 +160,10 @@ async function withStorage(
     ...(certs ? [`--cert-dir=${certs}`] : ['--tls-verify=false']),
     ...(auth ? [`--creds=${auth.username}:${auth.password}`] : []),
   ]
-  const id = await peer([...own, 'pull', '-q', ...access, from])
-  await peer([...own, 'push', '-q', ...access, id, `docker://${to}`])
+  // Where they look for their rules.
+  const env = { HOME: work }
+  const id = await peer([...own, 'pull', '-q', ...access, from], env)
+  await peer([...own, 'push', '-q', ...access, id, `docker://${to}`], env)
   return `sha256:${id.replace('sha256:', '')}`
 }
 
@@ -168,9 +194,8 @@ const kinds = [
 ] as const
 
 for (const [client, copy] of Object.entries(clients)) {
-  const isThere = client === 'docker' || has(client)
+  const skip = client === 'docker' ? false : missing(client)
   for (const [kind, withPasswords, withTls] of kinds) {
-    const skip = isThere ? false : `${client} is not installed`
     test(`${client} pulls from and pushes to our registry, ${kind}`, { skip }, async t => {
       const tls = withTls ? certificate(t) : undefined
       const access = withPasswords ? { passwords: new Passwords(htpasswd(t)) } : {}
@@ -207,7 +232,7 @@ for (const [client, copy] of Object.entries(clients)) {
   }
 }
 
-const chain = PEERS_DOCKER !== undefined && has('podman') ? false : 'needs PEERS_DOCKER and podman'
+const chain = PEERS_DOCKER !== undefined && isInstalled('podman') ? false : 'needs PEERS_DOCKER and podman'
 
 test('pushed by Docker, pulled and pushed by us, pulled by Podman: one digest', { skip: chain }, async t => {
   const { host } = await startRegistry(t, { host: PEERS_ADDRESS })

@@ -47,3 +47,26 @@ export function debianPackageOrReason(name: string): { folder: string } | { reas
     return { reason: `Debian's package ${name} is not to be had: ${String(error).split('\n')[0]}` }
   }
 }
+
+const MACHINE = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu'
+
+/**
+ * The program `name` of the Debian package `name`, with the libraries of other packages that it needs beside the C library's;
+ * or the reason why it cannot be had.
+ */
+export function debianProgram(
+  name: string,
+  libraries: string[],
+): { file: string; env: Record<string, string> } | { reason: string } {
+  const folders: string[] = []
+  for (const one of [name, ...libraries]) {
+    const unpacked = debianPackageOrReason(one)
+    if ('reason' in unpacked) return unpacked
+    folders.push(unpacked.folder)
+  }
+  const places = folders.flatMap(folder => ['usr/lib', 'lib'].map(lib => path.join(folder, lib, MACHINE)))
+  return {
+    file: path.join(folders[0]!, 'usr/bin', name),
+    env: { LD_LIBRARY_PATH: places.filter(place => fs.existsSync(place)).join(':') },
+  }
+}
