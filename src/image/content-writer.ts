@@ -252,6 +252,21 @@ class FileWriter implements ContentWriter {
 /** Set in the first number of {@link Growing.progress} when it has ended, one way or the other. */
 export const END_BIT = 1n << 62n
 
+/** Bytes that are there, as soon as they are more than `position`; `position` itself once no more will come. Throws where it breaks off. */
+export async function grownBeyond(growing: Growing, position: number): Promise<number> {
+  const progress = new BigInt64Array(growing.progress)
+  for (;;) {
+    const state = Atomics.load(progress, 0)
+    const available = Number(state & ~END_BIT)
+    if (available > position) return available
+    if ((state & END_BIT) !== 0n) {
+      if (Atomics.load(progress, 1) === BROKEN) throw new Error('the blob broke off')
+      return position
+    }
+    await Atomics.waitAsync(progress, 0, state).value
+  }
+}
+
 async function writeAll(fd: number, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     done += await write(fd, bytes, done, bytes.length - done, position + done)

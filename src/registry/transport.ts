@@ -6,6 +6,7 @@ import type * as http from 'node:http'
 import * as https from 'node:https'
 import { Readable } from 'node:stream'
 import { Agent, request as httpRequest } from '../http.ts'
+import type { Growing } from '../image/content-store.ts'
 import { DirectAgent } from './direct.ts'
 import { transportError } from './errors.ts'
 import { type FilePart, sendFile } from './send-file.ts'
@@ -19,7 +20,8 @@ export interface TlsOptions {
   rejectUnauthorized?: boolean
 }
 
-export interface FileBody extends FilePart {
+/** A part of a file, or one that still grows. */
+export type FileBody = (FilePart | Growing) & {
   /** So many more bytes have gone. */
   onSent?: (bytes: number) => void
 }

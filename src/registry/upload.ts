@@ -1,11 +1,9 @@
 /** One blob from the content store into a registry: mounted, resumed, retried. */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { Readable } from 'node:stream'
 import { readJson, writeJsonDurable } from '../durable.ts'
 import type { ContentStore, Growing } from '../image/content-store.ts'
 import { digestOf, hexOf } from '../image/digest.ts'
-import { follow } from '../image/follow.ts'
 import type { Descriptor } from '../image/types.ts'
 import { RegistryError } from './errors.ts'
 import type { Repository } from './repository.ts'
@@ -131,18 +129,12 @@ export async function sendEarly(
   let location = place.recall()
   if (location) return { location, isWhole: false, forget }
   let sent = 0
-  async function* body(): AsyncGenerator<Buffer> {
-    for await (const chunk of follow(growing)) {
-      yield chunk
-      onBytes((sent += chunk.length))
-    }
-  }
+  const body = { ...growing, onSent: (bytes: number) => onBytes((sent += bytes)) }
   try {
     location = await repository.startUpload()
     if (!location) return undefined
     place.remember(location)
-    const stream = Readable.from(body(), { objectMode: false })
-    const next = await repository.sendUpload(location, stream, 0, undefined, signal)
+    const next = await repository.sendUpload(location, body, 0, undefined, signal)
     return { location: next, isWhole: true, forget }
   } catch {
     return location && { location, isWhole: false, forget }

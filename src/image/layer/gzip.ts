@@ -3,10 +3,12 @@
  * stand one after the other in one stream (RFC 1951 allows a flush between blocks; pigz does the same). The same input gives the
  * same bytes, however it is cut into chunks.
  */
+import * as fs from 'node:fs/promises'
 import * as os from 'node:os'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import { free } from '../lent.ts'
+import { Semaphore } from '../semaphore.ts'
 
 const deflateRaw = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.deflateRaw)
 
@@ -14,19 +16,27 @@ const deflateRaw = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.deflateR
 const BLOCK = 1 << 20
 /** How far deflate looks back. Bytes. */
 const WINDOW = 32 << 10
-/** 2 % larger than the usual 6, and twice as fast. */
+/** 2 % larger than the usual 6, and twice as fast; more memory than usual makes it another tenth faster. */
 const LEVEL = 4
+const MEMORY = 9
 /** Bytes that are tried, at every {@link STRIDE}, to see whether a block can be made smaller. */
-const SAMPLE = 1 << 10
+const SAMPLE = 512
 const STRIDE = 64 << 10
+/** Blocks of one stream that are under way. */
+const UNDER_WAY = 4
+/** Of all streams: one more than can run, so that there is always one to go on with; of libuv's four threads one is left for files. */
+const threads = new Semaphore(Math.min(os.availableParallelism() + 1, 3))
 
 /** No name, no time, an unknown system: nothing that could differ from one run to the next. */
 const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255])
 /** The empty last block that ends a deflate stream. */
 const LAST_BLOCK = Buffer.from([3, 0])
 
+/** Bytes as they come, or those of a file, which are read where they are needed. */
+export type Input = AsyncIterable<Uint8Array> | { path: string }
+
 /** The gzip stream of `input`. Each chunk is good until the next is asked for. */
-export async function* gzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+export async function* gzip(input: Input): AsyncGenerator<Buffer> {
   yield HEADER
   const underWay: Promise<Buffer>[] = []
   const blocks = new Blocks()
@@ -44,8 +54,7 @@ export async function* gzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Bu
       )
       underWay.push(compressed)
       before = Buffer.from(block.subarray(-WINDOW))
-      // Twice as many as can run: there is always one to go on with.
-      if (underWay.length >= 2 * os.availableParallelism()) yield* lend(await underWay.shift()!)
+      if (underWay.length >= UNDER_WAY) yield* lend(await underWay.shift()!)
     }
     for (const compressed of underWay) yield* lend(await compressed)
   } finally {
@@ -59,13 +68,15 @@ export async function* gzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Bu
 
 function deflateBlock(block: Uint8Array, before: Uint8Array | undefined): Promise<Buffer> {
   const stored = block.length >= BLOCK / 4 && isNoise(block)
-  return deflateRaw(block, {
+  const options = {
     level: stored ? 0 : LEVEL,
+    memLevel: MEMORY,
     // Room for all of it, mostly: each time it is full costs a turn of the event loop.
     chunkSize: stored ? BLOCK + STRIDE : BLOCK / 2,
     finishFlush: zlib.constants.Z_SYNC_FLUSH,
     ...(before && { dictionary: before }),
-  })
+  }
+  return threads.run(() => deflateRaw(block, options))
 }
 
 /** Deflate looks longest where it finds nothing. */
@@ -91,7 +102,28 @@ class Blocks {
   readonly #spare: Buffer[] = []
 
   /** Pieces of {@link BLOCK} bytes, the last one shorter. */
-  async *of(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  of(input: Input): AsyncGenerator<Buffer> {
+    return 'path' in input ? this.#ofFile(input.path) : this.#ofChunks(input)
+  }
+
+  async *#ofFile(path: string): AsyncGenerator<Buffer> {
+    const file = await fs.open(path)
+    try {
+      for (;;) {
+        const block = this.#next()
+        let filled = 0
+        for (let read = -1; read !== 0 && filled < BLOCK; filled += read) {
+          read = (await file.read(block, filled)).bytesRead
+        }
+        if (filled > 0) yield block.subarray(0, filled)
+        if (filled < BLOCK) return
+      }
+    } finally {
+      await file.close()
+    }
+  }
+
+  async *#ofChunks(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
     let block = this.#next()
     let filled = 0
     for await (const chunk of input) {

@@ -1,9 +1,7 @@
 /** A cache of another registry: what is asked for and not here, or too old, is fetched from there. */
-import { pipeline } from 'node:stream/promises'
 import { messageOf } from '../../errors.ts'
 import type { Growing } from '../../image/content-store.ts'
 import { digestOf } from '../../image/digest.ts'
-import { follow } from '../../image/follow.ts'
 import type { Digest } from '../../image/types.ts'
 import type { Logger } from '../../logger.ts'
 import type { Wire } from '../connection.ts'
@@ -11,6 +9,7 @@ import { download } from '../download.ts'
 import type { Endpoint } from '../endpoints.ts'
 import { RegistryError, TransportError } from '../errors.ts'
 import { Repository } from '../repository.ts'
+import { sendFile } from '../send-file.ts'
 import type { RegistryAuth } from '../types.ts'
 import type { Exchange } from './exchange.ts'
 import { Fault, fault } from './faults.ts'
@@ -111,7 +110,7 @@ export class PullThrough {
       return
     }
     // A transfer that breaks off breaks the answer off too: the client must not take a part for the whole.
-    await pipeline(follow(transfer.growing), response).catch(() => response.destroy())
+    await sendFile(transfer.growing, response).catch(() => response.destroy())
   }
 
   /** One transfer for however many ask. */
