@@ -216,4 +216,67 @@ describe('ways onto a network', { skip: cannotRun() }, () => {
     assert.match(await daemon.ok('port', 'changes'), /^80\/tcp -> 0\.0\.0\.0:8313$/m)
     await remove('holder', 'changes')
   })
+
+  test('a bound port is published where it is exposed, with -P as well', async () => {
+    const any = [{ HostIp: '', HostPort: '' }]
+    const cases: [
+      exposed: string[],
+      bound: Record<string, object[] | null>,
+      all: boolean,
+      published: string[],
+    ][] = [
+      [[], { '80/tcp': [{ HostPort: '8320' }] }, false, []],
+      [['81/tcp'], { '80/tcp': [{ HostPort: '8320' }] }, true, ['81/tcp']],
+      [['80/tcp'], { '80/tcp': [] }, false, []],
+      [['80/tcp'], { '80/tcp': null }, true, ['80/tcp']],
+      [['80/tcp', '81/udp'], { '80/tcp': any, '82/tcp': any }, false, ['80/tcp']],
+    ]
+    for (const [exposed, PortBindings, PublishAllPorts, published] of cases) {
+      const created = await daemon.api('POST', '/containers/create?name=bound', {
+        Image: 'busybox',
+        Cmd: ['sleep', '1000'],
+        ExposedPorts: Object.fromEntries(exposed.map(port => [port, {}])),
+        HostConfig: { PortBindings, PublishAllPorts },
+      })
+      assert.equal(created.status, 201, JSON.stringify(created.body))
+      await daemon.ok('start', 'bound')
+      const { body } = await daemon.api('GET', '/containers/bound/json')
+      const { Ports } = body.NetworkSettings
+      assert.deepEqual(Object.keys(Ports), exposed)
+      assert.deepEqual(
+        Object.keys(Ports).filter(port => Ports[port] !== null),
+        published,
+      )
+      await remove('bound')
+    }
+  })
+
+  test('joining a namespace of a container that is not there, or does not run', async () => {
+    await daemon.ok('run', '-d', '--name', 'donor', '--ipc', 'shareable', 'busybox', 'sleep', '1000')
+    for (const kind of ['network', 'pid', 'ipc'])
+      await daemon.ok('create', '--name', kind, `--${kind}`, 'container:donor', 'busybox', 'true')
+    const start = async (name: string) => {
+      const { status, body } = await daemon.api('POST', `/containers/${name}/start`)
+      return `${status} ${body.message}`.replace(/[0-9a-f]{64}/g, 'ID')
+    }
+    await daemon.ok('stop', '-t', '0', 'donor')
+    assert.deepEqual(
+      [await start('network'), await start('pid'), await start('ipc')],
+      [
+        '409 cannot join network namespace of a non running container: container donor is exited',
+        '500 failed to join PID namespace: container ID is not running',
+        '409 failed to join IPC namespace: container ID is not running',
+      ],
+    )
+    await remove('donor')
+    assert.deepEqual(
+      [await start('network'), await start('pid'), await start('ipc')],
+      [
+        '500 joining network namespace of container: No such container: ID',
+        '500 failed to join PID namespace: No such container: ID',
+        '400 failed to join IPC namespace: No such container: ID',
+      ],
+    )
+    await remove('network', 'pid', 'ipc')
+  })
 })

@@ -1,5 +1,6 @@
 /** What the networks have to know of a container, made from its record. */
-import type { LinkTarget, NetworkContainer } from '../network/types.ts'
+import { portKey } from '../network/ports.ts'
+import type { LinkTarget, NetworkContainer, PortBinding } from '../network/types.ts'
 import type { EngineContext } from './context.ts'
 import { parseLink } from './links.ts'
 import type { ContainerRecord } from './types.ts'
@@ -17,7 +18,7 @@ export function networkContainer(
     networkMode: host.networkMode ?? 'bridge',
     endpoints: record.networks,
     exposedPorts: config.exposedPorts,
-    portBindings: host.portBindings,
+    portBindings: publishedPorts(record),
     publishAllPorts: host.publishAllPorts,
     links: linkTargets(context, host.links ?? []),
     dns: host.dns,
@@ -25,6 +26,16 @@ export function networkContainer(
     dnsOptions: host.dnsOptions,
     extraHosts: host.extraHosts,
   }
+}
+
+/** moby: a binding publishes nothing unless its port is exposed, which a client that knows `-p` does by itself. */
+function publishedPorts({ config, host }: ContainerRecord): Record<string, PortBinding[]> {
+  const exposed = new Set(config.exposedPorts?.map(portKey))
+  return Object.fromEntries(
+    Object.entries(host.portBindings ?? {}).filter(
+      ([port, bindings]) => exposed.has(portKey(port)) && bindings.length > 0,
+    ),
+  )
 }
 
 /** What `links` lead to. A container that was removed since takes its links along. */

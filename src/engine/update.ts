@@ -49,7 +49,13 @@ export async function updateContainer(
       }
     }
     Object.assign(record.host, merged)
-    if (portBindings) Object.assign(record.host, { portBindings, publishAllPorts: false })
+    if (portBindings) {
+      Object.assign(record.host, { portBindings, publishAllPorts: false })
+      // As with `-p` of `run`: what is published is exposed.
+      record.config.exposedPorts = [
+        ...new Set([...(record.config.exposedPorts ?? []), ...Object.keys(portBindings)]),
+      ]
+    }
     if (restartPolicy?.name) record.host.restartPolicy = restartPolicy
     context.states.updated(container, portBindings && { ports: portsOf(context, container) })
   })

@@ -51,9 +51,7 @@ export function portRequests(options: {
     }
   }
   const anyPort = [{ hostIp: '', hostPort: '' }]
-  for (const [key, bindings] of Object.entries(options.portBindings ?? {})) {
-    add(key, bindings.length > 0 ? bindings : anyPort)
-  }
+  for (const [key, bindings] of Object.entries(options.portBindings ?? {})) add(key, bindings)
   if (options.publishAllPorts) {
     for (const key of options.exposedPorts ?? []) {
       if (!options.portBindings?.[key]?.length) add(key, anyPort)
@@ -64,7 +62,7 @@ export function portRequests(options: {
 }
 
 /** `80` and `80/TCP` are `80/tcp`. */
-const portKey = (text: string): string => (text.includes('/') ? text : `${text}/tcp`).toLowerCase()
+export const portKey = (text: string): string => (text.includes('/') ? text : `${text}/tcp`).toLowerCase()
 
 /** The answer's shape: exposed ports are there even where they are not published. */
 export function portMap(

@@ -193,7 +193,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /** An entry of a list or map: a `null` there is Go's zero. */
 function present<T>(codec: Codec<T>, value: unknown, path: string): T {
   const decoded = value === null ? undefined : codec.decode(value, path)
-  return decoded === undefined ? ((codec.zero ?? {}) as T) : decoded
+  if (decoded !== undefined) return decoded
+  return (codec.zero ?? (codec.goType.startsWith('[]') ? [] : {})) as T
 }
 
 /** JSON pointer escapes, as Go prints them. */
