@@ -1,7 +1,7 @@
 /** From a container's record to what the runtime is asked: everything that takes the engine's knowledge is resolved here. */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { conflict, invalid, notFound } from '../errors.ts'
+import { conflict, type ErrorKind, GantryError, invalid } from '../errors.ts'
 import * as linux from '../linux/index.ts'
 import type { Sandbox } from '../network/types.ts'
 import { deviceAccess, parseDeviceRule } from '../runtime/devices.ts'
@@ -100,10 +100,13 @@ function joined({ store }: EngineContext, mode: string | undefined, namespace: '
 
 function runningTarget(target: Container | undefined, mode: string, namespace: 'pid' | 'ipc'): Container {
   const ref = mode.slice('container:'.length)
-  if (!target) throw notFound(`No such container: ${ref}`)
+  const failure = `failed to join ${namespace.toUpperCase()} namespace`
+  // moby: for PIDs the cause's kind is lost on the way.
+  const kind = (other: ErrorKind) => (namespace === 'pid' ? 'internal' : other)
+  if (!target) throw new GantryError(kind('invalid'), `${failure}: No such container: ${ref}`)
   if (!target.task) {
     const why = target.record.state.status === 'restarting' ? 'is restarting' : 'is not running'
-    throw conflict(`failed to join ${namespace.toUpperCase()} namespace: container ${target.id} ${why}`)
+    throw new GantryError(kind('conflict'), `${failure}: container ${target.id} ${why}`)
   }
   return target
 }
@@ -114,7 +117,9 @@ export function networkDonor({ store }: EngineContext, host: HostSpec): Containe
   if (!mode.startsWith('container:')) return undefined
   const ref = mode.slice('container:'.length)
   const target = store.find(ref)
-  if (!target) throw notFound(`joining network namespace of container: No such container: ${ref}`)
+  if (!target) {
+    throw new GantryError('internal', `joining network namespace of container: No such container: ${ref}`)
+  }
   if (target.record.host === host) throw conflict('cannot join own network namespace')
   if (!target.task) {
     throw conflict(
