@@ -1,5 +1,5 @@
 // Prints what the kernel answers to each system call number when it is made with arguments that no call can use: one line
-// "NUMBER ERRNO" each, with 0 for success, -1 where it never came back. A child makes each call and is killed after a while.
+// "NUMBER ERRNO" each, with 0 for success, -1 where it never came back. A child makes each call and is killed when it has slept.
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +29,15 @@ static long compat(long number) {
 static long compat(long number) { return native(number); }
 #endif
 
+// Whether it waits for something, not only for its turn.
+static int sleeps(pid_t pid) {
+  char path[32], state = 'S';
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  FILE *file = fopen(path, "r");
+  if (file) fscanf(file, "%*d (%*[^)]) %c", &state), fclose(file);
+  return state != 'R';
+}
+
 int main(int argc, char **argv) {
   long (*call)(long) = argc > 2 && strcmp(argv[2], "compat") == 0 ? compat : native;
   answer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -45,7 +54,8 @@ int main(int argc, char **argv) {
       *answer = call(number) < 0 ? errno : 0;
       _exit(0);
     }
-    sigtimedwait(&child_ended, NULL, &(struct timespec){0, 300000000});
+    while (sigtimedwait(&child_ended, NULL, &(struct timespec){0, 300000000}) < 0 && !sleeps(child)) {
+    }
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     while (sigtimedwait(&child_ended, NULL, &(struct timespec){0, 0}) > 0) {
