@@ -1,5 +1,8 @@
 /** How an engine is set up: `daemon.json` and the daemon's flags, translated. Everything has Docker's default. */
+import type { NetworkConfig } from '../network/types.ts'
 import type { LogConfig, Ulimit } from './types.ts'
+
+export type { AddressPool } from '../network/types.ts'
 
 /** An outside OCI runtime (`--add-runtime`, `runtimes` in daemon.json). */
 export interface RuntimeConfig {
@@ -7,13 +10,7 @@ export interface RuntimeConfig {
   runtimeArgs?: string[]
 }
 
-/** `default-address-pools`: networks of `size` bits are cut out of `base`. */
-export interface AddressPool {
-  base: string
-  size: number
-}
-
-export interface EngineConfig {
+export interface EngineConfig extends NetworkConfig {
   /** `key=value` labels of the daemon itself. */
   labels?: string[]
   /** The log driver of containers that name none; `json-file` unless told. */
@@ -37,25 +34,6 @@ export interface EngineConfig {
   oomScoreAdjust?: number
   /** Seconds that the daemon's own end waits. */
   shutdownTimeout?: number
-  /** Network settings, by their names in daemon.json in camelCase. */
-  bridge?: string
-  bip?: string
-  fixedCidr?: string
-  fixedCidrV6?: string
-  defaultGateway?: string
-  mtu?: number
-  dns?: string[]
-  dnsSearch?: string[]
-  dnsOpts?: string[]
-  defaultAddressPools?: AddressPool[]
-  icc?: boolean
-  /** Address for ports published without one. */
-  ip?: string
-  ipForward?: boolean
-  ipMasq?: boolean
-  ipv6?: boolean
-  userlandProxy?: boolean
-  hostGatewayIps?: string[]
   registryMirrors?: string[]
   insecureRegistries?: string[]
   maxConcurrentDownloads?: number

@@ -1,4 +1,5 @@
 /** What the engine answers. The API gives these Docker's wire names; nothing here is computed there again. */
+import type { ImageSummary as StoredImageSummary } from '../image/image-list.ts'
 import type {
   Descriptor,
   Digest,
@@ -7,10 +8,10 @@ import type {
   ImageRuntimeConfig,
   Platform,
 } from '../image/types.ts'
+import type { EndpointDetails } from '../network/types.ts'
 import type {
   ContainerRecord,
   ContainerStatus,
-  EndpointSpec,
   HealthState,
   MountPoint,
   PortBinding,
@@ -18,8 +19,11 @@ import type {
   RestartPolicy,
 } from './types.ts'
 
-/** `filters` of a query, by key. Values as given: `label=x`, `label=x=y`, `dangling=true`, … */
-export type Filters = Record<string, string[]>
+export type { PathStat } from '../image/copy/path-stat.ts'
+export type { ImageRemoval } from '../image/removal.ts'
+export type { Change } from '../image/snapshots.ts'
+export type { Filters } from '../network/filters.ts'
+export type { EndpointDetails } from '../network/types.ts'
 
 /** One line of a progress stream, as clients draw it. */
 export interface ProgressMessage {
@@ -40,21 +44,6 @@ export interface Port {
   privatePort: number
   publicPort?: number
   type: 'tcp' | 'udp' | 'sctp'
-}
-
-/** A container's place on one network, as it is now. Empty strings and zeros while it does not run. */
-export interface EndpointDetails extends EndpointSpec {
-  networkId: string
-  endpointId: string
-  gateway: string
-  ipAddress: string
-  ipPrefixLength: number
-  ipv6Gateway: string
-  globalIpv6Address: string
-  globalIpv6PrefixLength: number
-  mac: string
-  /** null on the default bridge, host and none. */
-  dnsNames: string[] | null
 }
 
 export interface NetworkDetails {
@@ -115,23 +104,6 @@ export interface WaitResult {
 export interface TopResult {
   titles: string[]
   processes: string[][]
-}
-
-/** `path` is absolute in the container. Kinds: 0 modified, 1 added, 2 deleted. */
-export interface Change {
-  path: string
-  kind: 0 | 1 | 2
-}
-
-/** What `X-Docker-Container-Path-Stat` says. */
-export interface PathStat {
-  name: string
-  size: number
-  /** Go's `os.FileMode` bits. */
-  mode: number
-  /** RFC 3339. */
-  mtime: string
-  linkTarget: string
 }
 
 export interface LogOptions {
@@ -266,18 +238,7 @@ export interface CpuStats {
   throttling: { periods: number; throttledPeriods: number; throttledTime: number }
 }
 
-export interface ImageSummary {
-  id: Digest
-  parentId: string
-  repoTags: string[]
-  repoDigests: string[]
-  /** Seconds since 1970. */
-  created: number
-  size: number
-  sharedSize: number
-  labels: Record<string, string> | null
-  /** How many containers use it; -1 where not asked. */
-  containers: number
+export interface ImageSummary extends StoredImageSummary {
   descriptor?: Descriptor
 }
 
@@ -300,8 +261,6 @@ export interface ImageHistoryEntry extends HistoryEntry {
   size: number
   tags: string[] | null
 }
-
-export type ImageRemoval = { untagged: string } | { deleted: Digest }
 
 export interface PruneReport {
   deleted: string[]

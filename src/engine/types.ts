@@ -6,6 +6,9 @@
  * asked for: the engine applies the default where it acts, so that `inspect` can show what the caller said.
  */
 import type { Digest, ImageConfig, Platform } from '../image/types.ts'
+import type { EndpointSpec, PortBinding } from '../network/types.ts'
+
+export type { EndpointSpec, PortBinding }
 
 /** Nanoseconds. */
 export type Nanoseconds = number
@@ -62,13 +65,6 @@ export interface LogConfig {
 export interface RestartPolicy {
   name: '' | 'no' | 'always' | 'unless-stopped' | 'on-failure'
   maximumRetryCount: number
-}
-
-export interface PortBinding {
-  /** '' is every address. */
-  hostIp: string
-  /** A port, a range `8000-8010`, or '' / '0' for any free one. */
-  hostPort: string
 }
 
 export interface MountSpec {
@@ -216,18 +212,6 @@ export interface HostSpec extends Resources {
   maskedPaths?: string[]
   readonlyPaths?: string[]
   init?: boolean
-}
-
-/** How a container wants to be on one network (`EndpointSettings` on the wire). */
-export interface EndpointSpec {
-  ipv4Address?: string
-  ipv6Address?: string
-  linkLocalIps?: string[]
-  macAddress?: string
-  aliases?: string[]
-  links?: string[]
-  driverOpts?: Record<string, string>
-  gatewayPriority?: number
 }
 
 /** A create request, translated. */

@@ -2,6 +2,7 @@
 import { invalid } from '../errors.ts'
 import type { Network } from './catalog.ts'
 
+/** `filters` of a query, by key. Values as given: `label=x`, `label=x=y`, `dangling=true`, … */
 export type Filters = Record<string, string[]>
 
 const LISTABLE = ['driver', 'type', 'name', 'id', 'label', 'scope', 'dangling']
