@@ -2,6 +2,7 @@
  * A conversation with one registry for one purpose: finds the endpoint that answers, answers challenges, follows redirects by
  * hand so that credentials stay with the host that they are for.
  */
+import { Readable } from 'node:stream'
 import { GantryError } from '../errors.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Endpoint, Endpoints } from './endpoints.ts'
@@ -110,9 +111,9 @@ export class Connection {
     throw await errorOf(answer)
   }
 
-  /** A refused token is got anew once; refused passwords stay refused. A body that was streamed is gone. */
+  /** A refused token is got anew once; refused passwords stay refused. A body that was streamed is gone, a file is not. */
   #mayRetryWith(challenges: Challenge[], call: Call): boolean {
-    if (call.body !== undefined && !(call.body instanceof Uint8Array)) return false
+    if (call.body instanceof Readable) return false
     const bearer = challenges.find(({ scheme }) => scheme === 'bearer')
     if (bearer) {
       this.#wire.tokens.drop(this.#tokenRequest(bearer, call.scopes))
