@@ -6,6 +6,7 @@ import { createSecureContext } from 'node:tls'
 import { Command, Option } from 'commander'
 import { invalid, messageOf, notFound } from '../errors.ts'
 import { createLogger } from '../logger.ts'
+import { HUB, HUB_REGISTRY } from '../registry/endpoints.ts'
 import type { AccessOptions } from '../registry/server/access.ts'
 import { collect } from '../registry/server/collector.ts'
 import { Passwords } from '../registry/server/passwords.ts'
@@ -185,6 +186,7 @@ function upstreamOf(
   const url = URL.parse(proxy.includes('://') ? proxy : `https://${proxy}`)
   if (!url || !/^https?:$/.test(url.protocol)) throw invalid(`--proxy ${proxy}: not a URL`)
   if (!url.pathname.endsWith('/')) url.pathname += '/'
+  if (url.host === HUB) url.host = HUB_REGISTRY
   const wire = createWire({})
   const password = flags.proxyPasswordFile && fs.readFileSync(flags.proxyPasswordFile, 'utf8').trim()
   return {

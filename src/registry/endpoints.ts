@@ -10,7 +10,7 @@ import type { RegistryConfig } from './types.ts'
 
 /** The domain of references that name none, and where its registry and its older index really are. */
 export const HUB = 'docker.io'
-const HUB_REGISTRY = 'registry-1.docker.io'
+export const HUB_REGISTRY = 'registry-1.docker.io'
 
 export interface Endpoint {
   /** With a trailing slash; a mirror's may have a path. */

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
+import * as fs from 'node:fs'
+import * as path from 'node:path'
 import { test } from 'node:test'
+import bcrypt from 'bcryptjs'
 import { Registries } from '../registries.ts'
-import { eager, imageStore, keep, makeImage, startRegistry } from '../testing/kit.ts'
+import { eager, folder, imageStore, keep, makeImage, startRegistry } from '../testing/kit.ts'
 import { createWire } from '../wire.ts'
+import { Passwords } from './passwords.ts'
 
 async function cacheOf(t: Parameters<typeof startRegistry>[0], url: string, more: object = {}) {
   const wire = createWire({})
@@ -88,4 +92,25 @@ test('what was fetched long ago goes', async t => {
   const { manifests, blobs } = await cache.server.collect()
   assert.deepEqual([manifests, blobs], [1, 3])
   await new Registries(imageStore(t)).pull(`${cache.host}/app`)
+})
+
+test('a cache logs in upstream, and says who refuses', async t => {
+  const file = path.join(folder(t), 'htpasswd')
+  fs.writeFileSync(file, `ann:${bcrypt.hashSync('secret', 4)}\n`)
+  const rights = { users: { ann: [{ repository: 'team/**', actions: ['pull' as const, 'push' as const] }] } }
+  for (const access of [{ passwords: new Passwords(file) }, { passwords: new Passwords(file), rights }]) {
+    const origin = await startRegistry(t, { access })
+    const auth = { username: 'ann', password: 'secret' }
+    const store = imageStore(t)
+    const image = makeImage(1, [1000])
+    await keep(store, image, `${origin.host}/team/app:v`)
+    await new Registries(store).push(`${origin.host}/team/app:v`, { auth })
+    const pull = async (more: object) => {
+      const { host } = await cacheOf(t, origin.url, more)
+      return (await new Registries(imageStore(t), {}, eager).pull(`${host}/team/app:v`))[0]!.digest
+    }
+    assert.equal(await pull({ auth }), image.digest)
+    await assert.rejects(pull({}), /^GantryError: pull access denied for .* denied: upstream: /)
+    await assert.rejects(pull({ auth: { ...auth, password: 'no' } }), /denied: upstream: .*unauthorized/)
+  }
 })

@@ -7,7 +7,7 @@ import type { Logger } from '../../logger.ts'
 import type { Wire } from '../connection.ts'
 import { download } from '../download.ts'
 import type { Endpoint } from '../endpoints.ts'
-import { RegistryError, TransportError } from '../errors.ts'
+import { AccessError, RegistryError, TransportError } from '../errors.ts'
 import { Repository } from '../repository.ts'
 import { sendFile } from '../send-file.ts'
 import type { RegistryAuth } from '../types.ts'
@@ -160,9 +160,15 @@ export class PullThrough {
   }
 }
 
+const isRefusal = (status: number) => status === 401 || status === 403
+
 function upstreamFault(error: unknown): Error {
   if (error instanceof RegistryError && error.status === 429) {
     return fault('TOOMANYREQUESTS', `upstream: ${error.message}`, 429)
+  }
+  // Whether it is not there or not for this cache, only upstream knows.
+  if (error instanceof AccessError || (error instanceof RegistryError && isRefusal(error.status))) {
+    return fault('DENIED', `upstream: ${error.message}`)
   }
   if (error instanceof RegistryError || error instanceof TransportError) {
     return fault('UNAVAILABLE', `upstream: ${error.message}`, error.name === 'TransportError' ? 503 : 502)
