@@ -1,11 +1,10 @@
 /** Client libraries that people use, driving the daemon as their documentation says. */
-import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { after, before, describe, test } from 'node:test'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
-import { leftovers } from './support/leftovers.ts'
+import { describe, test } from 'node:test'
+import { cannotRunDaemon } from './support/daemon.ts'
+import { suiteDaemon } from './support/suite.ts'
 
 const folder = path.resolve(import.meta.dirname, 'clients')
 
@@ -23,14 +22,7 @@ function cannotInstall(): string | false {
 }
 
 describe('client libraries', { skip: cannotRunDaemon() || cannotInstall() }, () => {
-  let daemon: Daemon
-  before(async () => {
-    daemon = await Daemon.start()
-  })
-  after(async () => {
-    await daemon.remove()
-    assert.deepEqual(leftovers(daemon), [])
-  })
+  const daemon = suiteDaemon()
 
   /** Run a script beside the daemon, in its network, so that published ports are reached. */
   const run = (script: string, ...args: string[]) =>

@@ -3,13 +3,12 @@
  * policy brings them back, and no write that was acknowledged is lost.
  */
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { cannotRunDaemon } from './support/daemon.ts'
 import { cannotMakeDebian } from './support/debian-rootfs.ts'
 import { eventually } from './support/eventually.ts'
-import { leftovers } from './support/leftovers.ts'
-import { addServersImage } from './support/servers-image.ts'
+import { debianDaemon } from './support/suite.ts'
 
 interface Database {
   name: string
@@ -49,15 +48,7 @@ const redis: Database = {
 }
 
 describe('databases on volumes', { skip: cannotRunDaemon() || cannotMakeDebian() }, () => {
-  let daemon: Daemon
-  before(async () => {
-    daemon = await Daemon.start({ isolateNetwork: false, args: ['--bridge', 'none'] })
-    await addServersImage(daemon)
-  })
-  after(async () => {
-    await daemon?.remove()
-    if (daemon !== undefined) assert.deepEqual(leftovers(daemon), [])
-  })
+  const daemon = debianDaemon()
 
   for (const database of [postgres, redis]) {
     test(`${database.name} loses no acknowledged write`, async () => {

@@ -4,26 +4,16 @@ import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as net from 'node:net'
 import * as path from 'node:path'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { cannotRunDaemon } from './support/daemon.ts'
 import { cannotMakeDebian } from './support/debian-rootfs.ts'
 import { eventually } from './support/eventually.ts'
-import { leftovers } from './support/leftovers.ts'
-import { addServersImage } from './support/servers-image.ts'
+import { debianDaemon } from './support/suite.ts'
 import { Terminal } from './support/terminal.ts'
 
 describe('a Debian root file system', { skip: cannotRunDaemon() || cannotMakeDebian() }, () => {
-  let daemon: Daemon
-  before(async () => {
-    // With the host's own network: packages come from outside.
-    daemon = await Daemon.start({ isolateNetwork: false, args: ['--bridge', 'none'] })
-    await addServersImage(daemon)
-  })
-  after(async () => {
-    await daemon?.remove()
-    if (daemon !== undefined) assert.deepEqual(leftovers(daemon), [])
-  })
+  const daemon = debianDaemon()
 
   const inside = (...command: string[]) =>
     daemon.ok('run', '--rm', '--network', 'none', 'debian:servers', ...command)

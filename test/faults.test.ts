@@ -9,18 +9,11 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cannotRunDaemon, Daemon } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
-import { leftovers } from './support/leftovers.ts'
 import { isAlive, openFiles, processesBelow, shimOf } from './support/processes.ts'
+import { suiteDaemon } from './support/suite.ts'
 
 describe('faults', { skip: cannotRunDaemon() }, () => {
-  let daemon: Daemon
-  before(async () => {
-    daemon = await Daemon.start()
-  })
-  after(async () => {
-    await daemon.remove()
-    assert.deepEqual(leftovers(daemon), [])
-  })
+  const daemon = suiteDaemon()
 
   test('a container whose shim is killed is settled and can be started again', async () => {
     const id = await daemon.ok('run', '-d', '--network', 'none', 'busybox', 'sleep', '1000')

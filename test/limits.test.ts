@@ -1,10 +1,10 @@
 /** Each limit is shown to bite: a process that goes over it is stopped, throttled or killed, and that is counted. */
 import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
-import { after, before, describe, test } from 'node:test'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { describe, test } from 'node:test'
+import { cannotRunDaemon } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
-import { leftovers } from './support/leftovers.ts'
+import { suiteDaemon } from './support/suite.ts'
 
 const unified = fs.existsSync('/sys/fs/cgroup/cgroup.controllers')
 
@@ -12,14 +12,7 @@ const unified = fs.existsSync('/sys/fs/cgroup/cgroup.controllers')
 const hasSwapAccounting = unified || fs.existsSync('/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes')
 
 describe('limits', { skip: cannotRunDaemon() }, () => {
-  let daemon: Daemon
-  before(async () => {
-    daemon = await Daemon.start()
-  })
-  after(async () => {
-    await daemon.remove()
-    assert.deepEqual(leftovers(daemon), [])
-  })
+  const daemon = suiteDaemon()
 
   /** Run a shell line in a container made with `flags`; the container is inspected and removed. */
   async function run(flags: string[], line: string) {

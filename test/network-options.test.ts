@@ -3,22 +3,13 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { describe, test } from 'node:test'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { Daemon } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
-import { Neighbour } from './support/neighbour.ts'
+import { cannotHaveNeighbour, Neighbour } from './support/neighbour.ts'
 
 const say = (name: string, port = 80) => `while :; do echo ${name} | nc -l -p ${port}; done`
 
-function cannotRun(): string | false {
-  try {
-    for (const program of ['ip', 'nft', 'curl']) execFileSync('sh', ['-c', `command -v ${program}`])
-  } catch {
-    return 'needs ip, nft and curl (Debian: apt-get install iproute2 nftables curl)'
-  }
-  return cannotRunDaemon()
-}
-
-describe('network options', { skip: cannotRun() }, () => {
+describe('network options', { skip: cannotHaveNeighbour() }, () => {
   /** A daemon with a neighbour; `args` may change before a restart. */
   async function host(args: string[], work: (daemon: Daemon, neighbour: Neighbour) => Promise<void>) {
     const daemon = await Daemon.start({ args })

@@ -5,21 +5,16 @@ import { once } from 'node:events'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { Daemon } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
-import { fetchFrom, Neighbour } from './support/neighbour.ts'
+import { cannotHaveNeighbour, fetchFrom, Neighbour } from './support/neighbour.ts'
 import { addServersImage, serversArchive } from './support/servers-image.ts'
 
 function cannotRun(): string | false {
   if (!fs.existsSync(serversArchive)) {
     return 'needs the image that databases.test.ts makes (its packages come from a Debian mirror)'
   }
-  try {
-    for (const program of ['ip', 'curl']) execFileSync('sh', ['-c', `command -v ${program}`])
-  } catch {
-    return 'needs ip and curl (Debian: apt-get install iproute2 curl)'
-  }
-  return cannotRunDaemon()
+  return cannotHaveNeighbour()
 }
 
 function lacksCompose(): string | false {

@@ -2,22 +2,13 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { after, before, describe, test } from 'node:test'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { Daemon } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
-import { fetchFrom, Neighbour } from './support/neighbour.ts'
+import { cannotHaveNeighbour, fetchFrom, Neighbour } from './support/neighbour.ts'
 
 /** Answers `name` to whoever connects, for ever. */
 const say = (name: string, port = 80) => `while :; do echo ${name} | nc -l -p ${port}; done`
 const hear = (host: string, port = 80) => `nc -w 2 ${host} ${port} < /dev/null`
-
-function cannotRun(): string | false {
-  try {
-    for (const program of ['ip', 'nft', 'curl']) execFileSync('sh', ['-c', `command -v ${program}`])
-  } catch {
-    return 'needs ip, nft and curl (Debian: apt-get install iproute2 nftables curl)'
-  }
-  return cannotRunDaemon()
-}
 
 /** Whether the kernel cannot make a kind of interface, for `skip`. */
 function lacks(kind: string): string | false {
@@ -30,7 +21,7 @@ function lacks(kind: string): string | false {
   }
 }
 
-describe('ways onto a network', { skip: cannotRun() }, () => {
+describe('ways onto a network', { skip: cannotHaveNeighbour() }, () => {
   let daemon: Daemon
   let neighbour: Neighbour
   before(async () => {

@@ -1,11 +1,11 @@
 /** Containers reach each other, the host and its neighbours as Docker lets them, and nobody else does. */
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { after, before, describe, test } from 'node:test'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { Daemon } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
 import { leftovers } from './support/leftovers.ts'
-import { fetchFrom, Neighbour } from './support/neighbour.ts'
+import { cannotHaveNeighbour, fetchFrom, Neighbour } from './support/neighbour.ts'
 
 /** A server that says its own name and who asked. */
 const serve = (name: string, port = 80) =>
@@ -15,22 +15,7 @@ const serve = (name: string, port = 80) =>
 const ask = (host: string, port = 80) =>
   `printf 'GET /cgi-bin/who HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${host} ${port} | tail -n 1`
 
-function cannotRun(): string | false {
-  for (const [program, name] of [
-    ['ip', 'iproute2'],
-    ['nft', 'nftables'],
-    ['curl', 'curl'],
-  ]) {
-    try {
-      execFileSync('sh', ['-c', `command -v ${program}`])
-    } catch {
-      return `needs ${program} (Debian: apt-get install ${name})`
-    }
-  }
-  return cannotRunDaemon()
-}
-
-describe('networks', { skip: cannotRun() }, () => {
+describe('networks', { skip: cannotHaveNeighbour() }, () => {
   let daemon: Daemon
   let neighbour: Neighbour
   before(async () => {

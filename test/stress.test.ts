@@ -1,26 +1,16 @@
 /** Limits under stress-ng, from Debian's packages: what it wants is more than what it gets, and that is counted. */
 import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
-import { after, before, describe, test } from 'node:test'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { describe, test } from 'node:test'
+import { cannotRunDaemon } from './support/daemon.ts'
 import { cannotMakeDebian } from './support/debian-rootfs.ts'
-import { leftovers } from './support/leftovers.ts'
-import { addServersImage } from './support/servers-image.ts'
+import { debianDaemon } from './support/suite.ts'
 
 const unified = fs.existsSync('/sys/fs/cgroup/cgroup.controllers')
 const MiB = 1 << 20
 
 describe('stress-ng', { skip: cannotRunDaemon() || cannotMakeDebian() }, () => {
-  let daemon: Daemon
-  before(async () => {
-    // With the host's own network: packages come from outside.
-    daemon = await Daemon.start({ isolateNetwork: false, args: ['--bridge', 'none'] })
-    await addServersImage(daemon)
-  })
-  after(async () => {
-    await daemon?.remove()
-    if (daemon !== undefined) assert.deepEqual(leftovers(daemon), [])
-  })
+  const daemon = debianDaemon()
 
   /** Stress a container with these limits for a while; its statistics afterwards, and what `file` of its group says. */
   async function stress(flags: string[], options: string[], v1 = '', v2 = '') {

@@ -2,20 +2,13 @@
 import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { after, before, describe, test } from 'node:test'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
+import { describe, test } from 'node:test'
+import { cannotRunDaemon } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
-import { leftovers } from './support/leftovers.ts'
+import { suiteDaemon } from './support/suite.ts'
 
 describe('supervision', { skip: cannotRunDaemon() }, () => {
-  let daemon: Daemon
-  before(async () => {
-    daemon = await Daemon.start()
-  })
-  after(async () => {
-    await daemon.remove()
-    assert.deepEqual(leftovers(daemon), [])
-  })
+  const daemon = suiteDaemon()
 
   const start = (name: string, flags: string[], ...command: string[]) =>
     daemon.ok('run', '-d', '--name', name, '--network', 'none', ...flags, 'busybox', ...command)

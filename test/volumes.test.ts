@@ -2,24 +2,19 @@
 import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { after, before, describe, test } from 'node:test'
-import { cannotRunDaemon, Daemon } from './support/daemon.ts'
-import { leftovers } from './support/leftovers.ts'
+import { before, describe, test } from 'node:test'
+import { cannotRunDaemon } from './support/daemon.ts'
+import { suiteDaemon } from './support/suite.ts'
 
 describe('volumes', { skip: cannotRunDaemon() }, () => {
-  let daemon: Daemon
+  const daemon = suiteDaemon()
   before(async () => {
-    daemon = await Daemon.start()
     // An image with content below a VOLUME, owned and protected in its own way.
     const line =
       'mkdir -p /data/sub; echo seed > /data/file; chmod 640 /data/file; chown 33:100 /data/file; chmod 1777 /data; ln -s file /data/link'
     await daemon.ok('run', '--name', 'seed', '--network', 'none', 'busybox', 'sh', '-c', line)
     await daemon.ok('commit', '-c', 'VOLUME /data', 'seed', 'seeded')
     await daemon.ok('rm', 'seed')
-  })
-  after(async () => {
-    await daemon.remove()
-    assert.deepEqual(leftovers(daemon), [])
   })
 
   const run = (flags: string[], line: string, image = 'busybox') =>

@@ -71,8 +71,7 @@ export class Daemon {
     const daemon = new Daemon(options)
     try {
       await daemon.start()
-      if (options.image !== false)
-        await daemon.ok('import', ...busyboxChanges, busyboxRootfs(), 'busybox:latest')
+      if (options.image !== false) await daemon.addBusybox()
     } catch (error) {
       await daemon.remove()
       throw error
@@ -125,6 +124,10 @@ export class Daemon {
       await sleep(20)
     }
     throw new Error(`the daemon did not answer:\n${this.#log}`)
+  }
+
+  async addBusybox(): Promise<void> {
+    await this.ok('import', ...busyboxChanges, busyboxRootfs(), 'busybox:latest')
   }
 
   /** Send the daemon a signal and wait until it is gone; its containers live on. */

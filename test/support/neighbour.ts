@@ -1,6 +1,11 @@
 /** Another host: a network namespace with a cable to the namespace that a daemon runs in. */
 import { execFileSync } from 'node:child_process'
-import type { Daemon } from './daemon.ts'
+import { cannotRunDaemon, type Daemon } from './daemon.ts'
+import { lacksPrograms } from './programs.ts'
+
+/** Why a {@link Neighbour} cannot be had here, or `false`: for `test(…, { skip })`. */
+export const cannotHaveNeighbour = (): string | false =>
+  lacksPrograms({ ip: 'iproute2', nft: 'nftables', curl: 'curl' }) || cannotRunDaemon()
 
 export class Neighbour {
   /** This host's address, and the daemon's host's on the same cable. */

@@ -2,8 +2,8 @@
  * `npm run test:vm [-- PATH…]`: the tests of the runtime, of limits, supervision, volumes and faults on Debian's kernel
  * with cgroup v2, in a virtual machine. Needs qemu-system-x86_64, cpio and kmod (Debian: apt-get install qemu-system-x86 cpio kmod).
  */
-import { execFileSync } from 'node:child_process'
 import * as path from 'node:path'
+import { lacksPrograms } from '../support/programs.ts'
 import { runInMachine } from './machine.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
@@ -11,17 +11,10 @@ const wanted = process.argv.slice(2)
 const usual = ['src/linux', 'src/runtime', 'test/limits', 'test/supervision', 'test/volumes', 'test/faults']
 const paths = wanted.length > 0 ? wanted : usual
 
-for (const [program, name] of [
-  ['qemu-system-x86_64', 'qemu-system-x86'],
-  ['cpio', 'cpio'],
-  ['depmod', 'kmod'],
-]) {
-  try {
-    execFileSync('sh', ['-c', `command -v ${program}`])
-  } catch {
-    console.error(`test:vm needs ${program} (Debian: apt-get install ${name})`)
-    process.exit(1)
-  }
+const missing = lacksPrograms({ 'qemu-system-x86_64': 'qemu-system-x86', cpio: 'cpio', depmod: 'kmod' })
+if (missing) {
+  console.error(`test:vm ${missing}`)
+  process.exit(1)
 }
 
 const code = await runInMachine(
