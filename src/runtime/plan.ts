@@ -20,6 +20,8 @@
  * strings and byte strings as `u32 length, bytes, NUL`, lists as `u32 count` and their items. native/shim/plan.h has the same codes.
  */
 
+import { PlanWriter } from './plan-writer.ts'
+
 /** How a field travels (`?`: it may be left out, and is then 0, '', empty or, for a slot, none). */
 type Kind =
   | 'u32'
@@ -239,7 +241,7 @@ const MAY_FAIL = 1
 
 /** The plan as the shim reads it. Throws RangeError for a string with a NUL in it. */
 export function encodePlan(plan: LaunchPlan): Buffer {
-  const writer = new Writer()
+  const writer = new PlanWriter()
   const used = sections.filter(section => plan[section]?.length)
   writer.u32(PLAN_MAGIC)
   writer.u32(PLAN_VERSION)
@@ -253,7 +255,7 @@ export function encodePlan(plan: LaunchPlan): Buffer {
   return writer.bytes()
 }
 
-function writeOp(writer: Writer, op: Op): void {
+function writeOp(writer: PlanWriter, op: Op): void {
   const [code, fields] = operations[op.op] as readonly [number, Fields]
   writer.u16(code)
   writer.u16(op.mayFail ? MAY_FAIL : 0)
@@ -270,7 +272,7 @@ function baseKind(kind: Kind | OptionalKind): Kind {
 }
 
 /** How a value of each kind is written; `undefined` is a field left out. */
-const write: Record<Kind, (writer: Writer, value: unknown) => void> = {
+const write: Record<Kind, (writer: PlanWriter, value: unknown) => void> = {
   u32: (writer, value) => writer.u32((value as number | undefined) ?? 0),
   mode: (writer, value) => writer.u32((value as number | undefined) ?? 0),
   i32: (writer, value) => writer.u32(((value as number | undefined) ?? 0) >>> 0),
@@ -284,75 +286,6 @@ const write: Record<Kind, (writer: Writer, value: unknown) => void> = {
     writer.list((value as readonly string[] | undefined) ?? [], item => writer.string(item)),
   u32s: (writer, value) =>
     writer.list((value as readonly number[] | undefined) ?? [], item => writer.u32(item)),
-}
-
-/** A buffer that grows. */
-class Writer {
-  #buffer = Buffer.allocUnsafe(16384)
-  #at = 0
-
-  #room(bytes: number): number {
-    const at = this.#at
-    if (at + bytes > this.#buffer.length) {
-      const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, at + bytes))
-      this.#buffer.copy(larger, 0, 0, at)
-      this.#buffer = larger
-    }
-    this.#at = at + bytes
-    return at
-  }
-
-  u16(value: number): void {
-    const at = this.#room(2)
-    this.#buffer.writeUInt16LE(value, at)
-  }
-
-  u32(value: number): void {
-    const at = this.#room(4)
-    this.#buffer.writeUInt32LE(value, at)
-  }
-
-  /** Leave room for a length; {@link fill} writes it. */
-  reserve(): number {
-    return this.#room(4)
-  }
-
-  fill(at: number): void {
-    this.#buffer.writeUInt32LE(this.#at - at - 4, at)
-  }
-
-  u64(value: number | bigint): void {
-    const at = this.#room(8)
-    if (typeof value === 'number' && value >= 0 && value <= 0xffffffff) {
-      this.#buffer.writeUInt32LE(value, at)
-      this.#buffer.writeUInt32LE(0, at + 4)
-    } else this.#buffer.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), at)
-  }
-
-  string(value: string): void {
-    if (value.includes('\0')) throw new RangeError(`a NUL in ${JSON.stringify(value)}`)
-    const length = Buffer.byteLength(value)
-    this.u32(length)
-    const at = this.#room(length + 1)
-    this.#buffer.write(value, at, 'utf8')
-    this.#buffer[at + length] = 0
-  }
-
-  blob(value: Uint8Array): void {
-    this.u32(value.length)
-    const at = this.#room(value.length + 1)
-    this.#buffer.set(value, at)
-    this.#buffer[at + value.length] = 0
-  }
-
-  list<T>(items: readonly T[], each: (item: T) => void): void {
-    this.u32(items.length)
-    items.forEach(each)
-  }
-
-  bytes(): Buffer {
-    return this.#buffer.subarray(0, this.#at)
-  }
 }
 
 /** The plan as text, one operation a line, left-out fields left out: for people, `diff` and tests. */
