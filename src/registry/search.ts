@@ -97,13 +97,12 @@ function parse(body: Buffer | undefined): SearchResult[] {
   } catch (error) {
     throw new GantryError('internal', 'error decoding the search results', { cause: error })
   }
-  return (Array.isArray(results) ? results : []).map(
-    ({ star_count, is_official, name, is_automated, description }) => ({
-      star_count: Number(star_count) || 0,
-      is_official: is_official === true,
-      name: String(name ?? ''),
-      is_automated: is_automated === true,
-      description: String(description ?? ''),
-    }),
-  )
+  return (Array.isArray(results) ? results : []).map(({ star_count, is_official, name, description }) => ({
+    star_count: Number(star_count) || 0,
+    is_official: is_official === true,
+    name: String(name ?? ''),
+    // moby: nothing is any more, whatever an old server says.
+    is_automated: false,
+    description: String(description ?? ''),
+  }))
 }
