@@ -23,6 +23,8 @@ export async function getBlob(
     if (!registry.upstream) throw unknown(digest)
     return registry.upstream.blob(exchange, name, digest)
   }
+  // A push asks before it sends, and comes with its manifest later: until then garbage collection must not take the blob.
+  if (exchange.method === 'HEAD') repository!.renew(digest, Date.now() - registry.limits.grace / 2)
   const headers = {
     'Content-Type': 'application/octet-stream',
     'Docker-Content-Digest': digest,

@@ -123,8 +123,19 @@ export class RepositoryStore {
       // More links than the file system can count: a copy is as good.
       if (hasCode(error, 'EMLINK')) fs.copyFileSync(from, link)
       else if (!hasCode(error, 'EEXIST')) throw error
-      else this.#relink(from, link)
+      else {
+        this.#relink(from, link)
+        this.renew(digest)
+      }
     }
+  }
+
+  /** Someone was told that the blob is here, and relies on it: it counts as new, if it came before `since` (milliseconds since 1970). */
+  renew(digest: Digest, since = Number.POSITIVE_INFINITY): void {
+    const link = this.#link(digest)
+    if (fs.statSync(link).ctimeMs >= since) return
+    const now = new Date()
+    fs.utimesSync(link, now, now)
   }
 
   /** A link left over from a blob that was since removed from the shared store keeps the wrong file alive. */

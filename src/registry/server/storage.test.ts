@@ -3,9 +3,11 @@ import assert from 'node:assert/strict'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Index } from '../../image/types.ts'
 import { client, pushImage } from '../testing/client.ts'
 import { folder, startRegistry } from '../testing/kit.ts'
+import { collect } from './collector.ts'
 import { RegistryStore } from './registry-store.ts'
 
 test('garbage goes while it serves; what is named stays', async t => {
@@ -20,6 +22,26 @@ test('garbage goes while it serves; what is named stays', async t => {
   assert.equal((await api.call('HEAD', `/v2/app/blobs/${shared}`)).status, 404)
   for (const digest of kept.blobs.keys())
     assert.equal((await api.call('GET', `/v2/app/blobs/${digest}`)).status, 200)
+})
+
+test('a blob that a push was told of stays until its manifest comes', async t => {
+  const { url, server } = await startRegistry(t, { limits: { grace: 100 } })
+  const { call, push } = client(url)
+  const bytes = ['asked for', 'sent again', 'mounted', 'forgotten'].map(text => Buffer.from(text))
+  const digests = await Promise.all(bytes.map(each => push('app', each)))
+  // The clock of files is coarser than ours.
+  await sleep(60)
+  const between = Date.now()
+  await sleep(60)
+  assert.equal((await call('HEAD', `/v2/app/blobs/${digests[0]}`)).status, 200)
+  await push('app', bytes[1]!)
+  assert.equal((await call('POST', `/v2/app/blobs/uploads/?mount=${digests[2]}&from=app`)).status, 201)
+  assert.equal((await collect(server.store, { grace: 100, now: between + 100 })).links, 1)
+  const left = await Promise.all(digests.map(digest => call('GET', `/v2/app/blobs/${digest}`)))
+  assert.deepEqual(
+    left.map(({ status }) => status),
+    [200, 200, 200, 404],
+  )
 })
 
 test('each repository is an OCI layout that survives without its journal, and with a torn one', async t => {
