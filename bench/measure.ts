@@ -23,6 +23,8 @@ export interface Context {
   debianArchive: string | undefined
   /** `HOST:PORT` of a registry without TLS that all engines reach and trust, if one was given. */
   registry: string | undefined
+  /** How many a measure of many idle containers takes. */
+  containers: number
   /** Pushes what all engines pull: the Docker that Gantry is compared with, where there is one. */
   publisher: Target
   /** Restarts Gantry's daemon with its containers running; milliseconds until it answers. */

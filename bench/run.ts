@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- --docker /run/docker.sock [--debian debian.tar] [--registry HOST:PORT] [--only TEXT] [--rounds N]`: Gantry beside
- * a real Docker, in one run, alternating sample by sample; medians and their ratio as a Markdown table. Without `--docker`,
- * Gantry alone. With a registry (for `--only pull` and `--only push`), Gantry's daemon stands in the host's network and has no bridge.
+ * `npm run bench -- --docker /run/docker.sock [--debian debian.tar] [--registry HOST:PORT] [--only TEXT] [--rounds N]
+ * [--containers N]`: Gantry beside a real Docker, in one run, alternating sample by sample; medians and their ratio as a
+ * Markdown table. Without `--docker`, Gantry alone. With a registry (for `--only pull` and `--only push`), Gantry's daemon stands in the host's network and has no bridge.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -16,7 +16,7 @@ import { lifecycleMeasures, networkMeasures } from './measures/lifecycle.ts'
 import { trafficMeasures } from './measures/network.ts'
 import { restartMeasure } from './measures/restart.ts'
 import { shipMeasures } from './measures/ship.ts'
-import { statisticsMeasure } from './measures/statistics.ts'
+import { statisticsMeasures } from './measures/statistics.ts'
 import { Target } from './target.ts'
 
 /** Milliseconds before each sample. */
@@ -29,6 +29,7 @@ const { values: options } = parseArgs({
     registry: { type: 'string' },
     only: { type: 'string', default: '' },
     rounds: { type: 'string' },
+    containers: { type: 'string', default: '100' },
   },
 })
 
@@ -41,7 +42,7 @@ const measures: Measure[] = [
   ...byteMeasures,
   ...shipMeasures,
   ...buildMeasures,
-  statisticsMeasure,
+  ...statisticsMeasures,
   restartMeasure,
 ].filter(measure => measure.name.includes(options.only))
 
@@ -62,6 +63,7 @@ try {
   }
   const context: Context = {
     debianArchive: options.debian,
+    containers: Number(options.containers),
     registry: options.registry,
     publisher: targets.at(-1)!,
     async restartGantry() {

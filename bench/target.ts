@@ -2,6 +2,7 @@
 import { execFile, execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as http from 'node:http'
+import { processes } from '../test/support/processes.ts'
 
 export interface Answer {
   status: number
@@ -97,7 +98,7 @@ export class Target {
 
   /** Ids of the processes that make up the engine itself, without its containers. */
   enginePids(): number[] {
-    return processes(name => name === 'dockerd' || name === 'containerd')
+    return processesNamed(name => name === 'dockerd' || name === 'containerd')
   }
 
   close(): void {
@@ -106,18 +107,8 @@ export class Target {
 }
 
 /** Ids of all processes whose name (the first 15 bytes of it) passes `matches`. */
-export function processes(matches: (name: string) => boolean): number[] {
-  return fs
-    .readdirSync('/proc')
-    .filter(name => /^\d+$/.test(name))
-    .map(Number)
-    .filter(pid => {
-      try {
-        return matches(fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim())
-      } catch {
-        return false
-      }
-    })
+export function processesNamed(matches: (name: string) => boolean): number[] {
+  return processes(pid => matches(fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim()))
 }
 
 /** A sum from `/proc/PID/smaps_rollup`, in MB; 0 for a process that is gone. */

@@ -1,5 +1,5 @@
 import type { Measure } from '../measure.ts'
-import { memory, processes, type Target } from '../target.ts'
+import { memory, processesNamed, type Target } from '../target.ts'
 
 const CONTAINERS = 100
 
@@ -36,7 +36,7 @@ export const footprintMeasures: Measure[] = [
     rounds: 1,
     prepare: idleContainers,
     async sample(target) {
-      const shims = processes(name =>
+      const shims = processesNamed(name =>
         name.startsWith(target.name === 'gantry' ? 'gantry-shim' : 'containerd-shim'),
       )
       return sum(shims.map(pid => memory(pid, 'Private_Clean', 'Private_Dirty'))) / CONTAINERS

@@ -4,7 +4,7 @@ import * as path from 'node:path'
 import type { Daemon } from './daemon.ts'
 
 /** Ids of all processes for which `matches` holds; one that ends meanwhile does not match. */
-function processes(matches: (pid: number) => boolean): number[] {
+export function processes(matches: (pid: number) => boolean): number[] {
   return fs
     .readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
