@@ -27,10 +27,10 @@ export class TestRun {
     return { TMPDIR: this.folder, GANTRY_TEST_RUN: this.#tag }
   }
 
-  /** A line for each thing that is left, and the run's folder is away. What is just ending is given a few seconds. */
-  async finish(): Promise<string[]> {
+  /** A line for each thing that is left, and the run's folder is away. What is just ending is given `patience` milliseconds. */
+  async finish(patience = 5000): Promise<string[]> {
     let left = this.#left()
-    for (const end = Date.now() + 5000; left.length > 0 && Date.now() < end; left = this.#left())
+    for (const end = Date.now() + patience; left.length > 0 && Date.now() < end; left = this.#left())
       await sleep(100)
     try {
       fs.rmSync(this.folder, { recursive: true, force: true })
