@@ -150,7 +150,7 @@ function ancestorIds({ images }: EngineContext, refs: string[] | undefined): Che
   }
 }
 
-export async function summarize(
+async function summarize(
   context: EngineContext,
   container: Container,
   size = false,

@@ -30,7 +30,7 @@ function select(
 }
 
 /** `{{.Name}}/{{.ID}}`: the fields of Docker's template; what is unknown becomes nothing. Raises invalid for half a template. */
-export function expandTag(template: string, record: ContainerRecord): string {
+function expandTag(template: string, record: ContainerRecord): string {
   const fields: Record<string, string> = {
     ID: record.id.slice(0, 12),
     FullID: record.id,

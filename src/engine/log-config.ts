@@ -58,7 +58,7 @@ const unknownOption = (option: string, driver: string): string =>
 const UNITS: Record<string, number> = { '': 0, b: 0, k: 1, m: 2, g: 3, t: 4, p: 5 }
 
 /** `10m`, `1.5GiB`, `512` → bytes. Raises invalid. */
-export function parseSize(text: string): number {
+function parseSize(text: string): number {
   const parts = /^(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?$/i.exec(text.trim())
   if (!parts) throw invalid(`invalid size: '${text}'`)
   return Math.floor(Number(parts[1]) * 1024 ** UNITS[parts[2]!.toLowerCase()]!)

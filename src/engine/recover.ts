@@ -38,7 +38,7 @@ export async function findRuns(
   return Promise.all(findings)
 }
 
-export const isTask = (found: Finding['found']): found is Task => found !== undefined && 'kill' in found
+const isTask = (found: Finding['found']): found is Task => found !== undefined && 'kill' in found
 
 /** For `Networks.open`. */
 export function runningContainers(

@@ -29,7 +29,7 @@ export function openInRoot(root: number, path: string, flags: number = fs.consta
 const LARGEST = 4 * 1024 * 1024
 
 /** A regular file's text inside the root; '' where there is none. */
-export function readInRoot(root: number, path: string): string {
+function readInRoot(root: number, path: string): string {
   let fd: number
   try {
     fd = openInRoot(root, path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK)

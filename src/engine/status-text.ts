@@ -28,7 +28,7 @@ function healthText({ health }: ContainerState): string {
 }
 
 /** Seconds, roughly: `Less than a second`, `About a minute`, `3 weeks`. */
-export function humanDuration(seconds: number): string {
+function humanDuration(seconds: number): string {
   const whole = Math.trunc(seconds)
   if (whole < 1) return 'Less than a second'
   if (whole === 1) return '1 second'

@@ -118,7 +118,7 @@ function checkHost(host: HostSpec, runtimes: readonly string[]): string[] {
   return warnings
 }
 
-export function checkRestartPolicy({ restartPolicy, autoRemove }: HostSpec): void {
+function checkRestartPolicy({ restartPolicy, autoRemove }: HostSpec): void {
   if (!restartPolicy) return
   checkPolicy(restartPolicy)
   if (autoRemove && restartPolicy.name && restartPolicy.name !== 'no') {

@@ -6,11 +6,11 @@ import { readSync } from 'node:fs'
 import { LinuxError } from './error.ts'
 import { check, native } from './native.ts'
 
-export const AT_FDCWD = -100
-export const AT_EMPTY_PATH = 0x1000
-export const AT_RECURSIVE = 0x8000
-export const OPEN_TREE_CLONE = 1
-export const OPEN_TREE_CLOEXEC = 0o2000000
+const AT_FDCWD = -100
+const AT_EMPTY_PATH = 0x1000
+const AT_RECURSIVE = 0x8000
+const OPEN_TREE_CLONE = 1
+const OPEN_TREE_CLOEXEC = 0o2000000
 
 export const MOUNT_ATTR_RDONLY = 0x1
 export const MOUNT_ATTR_NOSUID = 0x2
@@ -21,10 +21,9 @@ export const MOUNT_ATTR__ATIME = 0x70
 export const MOUNT_ATTR_NOATIME = 0x10
 export const MOUNT_ATTR_STRICTATIME = 0x20
 export const MOUNT_ATTR_NODIRATIME = 0x80
-export const MOUNT_ATTR_IDMAP = 0x100000
 export const MOUNT_ATTR_NOSYMFOLLOW = 0x200000
 
-export const MOVE_MOUNT_F_EMPTY_PATH = 0x4
+const MOVE_MOUNT_F_EMPTY_PATH = 0x4
 
 export const MS_RDONLY = 1
 export const MS_NOSUID = 2

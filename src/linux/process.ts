@@ -42,7 +42,7 @@ export function waitpid(pid: number, options = 0): ExitStatus | undefined {
 }
 
 /** wait(2)'s status word. */
-export function decodeStatus(status: number): { exitCode: number; signal?: number } {
+function decodeStatus(status: number): { exitCode: number; signal?: number } {
   const signal = status & 0x7f
   return signal === 0 ? { exitCode: (status >> 8) & 0xff } : { exitCode: 128 + signal, signal }
 }

@@ -109,7 +109,7 @@ const HOST_FILE = '/etc/resolv.conf'
 const RESOLVED_FILE = '/run/systemd/resolve/resolv.conf'
 
 /** The host's configuration, and the file that it is from. */
-export function hostResolvConf(): { file: string; conf: ResolvConf } {
+function hostResolvConf(): { file: string; conf: ResolvConf } {
   const conf = readResolvConf(HOST_FILE)
   if (conf.nameservers.length === 1 && conf.nameservers[0] === '127.0.0.53') {
     const behind = readResolvConf(RESOLVED_FILE)

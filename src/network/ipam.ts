@@ -18,7 +18,7 @@ import {
 import type { AddressPool, IpamConfig } from './types.ts'
 
 /** Docker's own default pools for IPv4. */
-export const defaultPools: AddressPool[] = [
+const defaultPools: AddressPool[] = [
   { base: '172.17.0.0/16', size: 16 },
   { base: '172.18.0.0/16', size: 16 },
   { base: '172.19.0.0/16', size: 16 },

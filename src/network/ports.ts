@@ -17,7 +17,7 @@ export interface PortRequest {
 const PROTOCOLS: readonly string[] = ['tcp', 'udp', 'sctp']
 
 /** `80/tcp`, refused with Docker's words where it is no port. */
-export function parseContainerPort(text: string): { port: number; protocol: Protocol } {
+function parseContainerPort(text: string): { port: number; protocol: Protocol } {
   const [number = '', protocol = 'tcp', ...rest] = text.split('/')
   if (!/^\d{1,5}$/.test(number) || Number(number) > 65535 || rest.length > 0) {
     throw invalid(`invalid port specification: ${JSON.stringify(number)}`)

@@ -44,7 +44,7 @@ export const defaultReadonlyPaths: readonly string[] = [
 ]
 
 /** zero, null, urandom, random, tty, console; and not fuse, which older defaults allowed. */
-export const defaultDeviceRules: readonly DeviceRule[] = [
+const defaultDeviceRules: readonly DeviceRule[] = [
   { allow: false, access: 'rwm' },
   { allow: true, type: 'c', major: 1, minor: 5, access: 'rwm' },
   { allow: true, type: 'c', major: 1, minor: 3, access: 'rwm' },

@@ -298,7 +298,7 @@ export function formatPlan(plan: LaunchPlan): string {
 }
 
 /** `mountFs type=proc target=/proc attributes=0xe` */
-export function formatOp(op: Op): string {
+function formatOp(op: Op): string {
   const fields = operations[op.op][1] as Fields
   const values = op as unknown as Record<string, unknown>
   const words = Object.keys(fields)

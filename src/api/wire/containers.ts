@@ -101,7 +101,7 @@ function encodeState(state: ContainerState): Record<string, unknown> {
   }
 }
 
-export function encodeMountPoint(point: MountPoint): Record<string, unknown> {
+function encodeMountPoint(point: MountPoint): Record<string, unknown> {
   return {
     Type: point.type,
     ...(point.name && { Name: point.name }),

@@ -270,7 +270,7 @@ const OPTION_KINDS: Record<string, 'bool' | 'int' | 'mode' | 'ipv4'> = {
 }
 
 /** Go's strconv.ParseBool. */
-export function parseBool(text: string | undefined): boolean | undefined {
+function parseBool(text: string | undefined): boolean | undefined {
   if (text === undefined) return undefined
   if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true
   if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(text)) return false

@@ -2,8 +2,8 @@
 import { type Cidr, cidr, formatIp, ipBytes, ipFromBytes, last } from '../ip.ts'
 import { Attributes, type Message, NLM_F_CREATE, NLM_F_EXCL, type Request, type Writer } from './message.ts'
 
-export const RTM_NEWADDR = 20
-export const RTM_DELADDR = 21
+const RTM_NEWADDR = 20
+const RTM_DELADDR = 21
 const RTM_GETADDR = 22
 
 const IFA_ADDRESS = 1

@@ -2,7 +2,7 @@
 import { Attributes, type Message, NLM_F_CREATE, NLM_F_EXCL, type Request, type Writer } from './message.ts'
 
 export const RTM_NEWLINK = 16
-export const RTM_DELLINK = 17
+const RTM_DELLINK = 17
 export const RTM_GETLINK = 18
 const RTM_SETLINK = 19
 
@@ -197,7 +197,7 @@ export function readLink(message: Message): Link {
 export const formatMac = (bytes: Uint8Array): string =>
   Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(':')
 
-export const macBytes = (text: string): Uint8Array =>
+const macBytes = (text: string): Uint8Array =>
   Uint8Array.from(text.split(/[:-]/), part => Number.parseInt(part, 16))
 
 /** struct ifinfomsg */

@@ -24,7 +24,7 @@ export interface Message {
   readonly body: Uint8Array
 }
 
-export const NLM_F_REQUEST = 0x1
+const NLM_F_REQUEST = 0x1
 export const NLM_F_MULTI = 0x2
 export const NLM_F_ACK = 0x4
 export const NLM_F_DUMP_INTR = 0x10

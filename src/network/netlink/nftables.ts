@@ -170,7 +170,7 @@ export const deleteRule = (ref: TableRef, chain: string, handle: bigint): Reques
   })
 
 /** What a field of a key is. The kernel sees only bytes; the numbers let `nft list ruleset` show them in a person's words. */
-export const dataTypes = {
+const dataTypes = {
   ipv4: { id: 7, length: 4 },
   ipv6: { id: 8, length: 16 },
   protocol: { id: 12, length: 1 },

@@ -10,8 +10,8 @@ import {
   type Writer,
 } from './message.ts'
 
-export const RTM_NEWROUTE = 24
-export const RTM_DELROUTE = 25
+const RTM_NEWROUTE = 24
+const RTM_DELROUTE = 25
 const RTM_GETROUTE = 26
 
 const RTA_DST = 1

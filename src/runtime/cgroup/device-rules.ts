@@ -29,7 +29,7 @@ const rule = (type: 'c' | 'b', major: number, minor: number, access: string): De
  * What every container may use, whatever its rules say (runc: the devices it makes itself). Making nodes is harmless,
  * opening them is what the other rules decide.
  */
-export const alwaysAllowed: readonly DeviceRule[] = [
+const alwaysAllowed: readonly DeviceRule[] = [
   rule('c', -1, -1, 'm'),
   rule('b', -1, -1, 'm'),
   rule('c', 1, 3, 'rwm'), // null

@@ -58,7 +58,7 @@ export function memoryLimits({ memory = {} }: LinuxResources, raising = false): 
   ]
 }
 
-export function cpuLimits({ cpu = {} }: LinuxResources): LimitWrite[] {
+function cpuLimits({ cpu = {} }: LinuxResources): LimitWrite[] {
   return [
     ...write('cpu', 'shares', unlessZero(cpu.shares)),
     ...write('cpu', 'rt_period_us', unlessZero(cpu.realtimePeriod)),

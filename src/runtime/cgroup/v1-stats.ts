@@ -105,7 +105,7 @@ function blkioCounters(files: CounterFiles, folder: string | undefined): () => B
 }
 
 /** Lines of `major:minor [Operation] value`; the last, `Total value`, sums all up and is left out. */
-export function parseBlkio(text: string): BlkioEntry[] {
+function parseBlkio(text: string): BlkioEntry[] {
   return text
     .split('\n')
     .map(line => /^(\d+):(\d+)(?: (\w+))? (\d+)$/.exec(line))

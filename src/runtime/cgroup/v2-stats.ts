@@ -57,7 +57,7 @@ export function v2Counters(folder: string): CgroupCounters {
 }
 
 /** Lines of `major:minor rbytes=1 wbytes=2 …`; Docker shows the bytes only. */
-export function parseIoStat(text: string): BlkioEntry[] {
+function parseIoStat(text: string): BlkioEntry[] {
   return text.split('\n').flatMap(line => {
     const device = /^(\d+):(\d+) /.exec(line)
     if (!device) return []
