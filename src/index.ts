@@ -1,6 +1,11 @@
 /** Gantry as a library: open an {@link Engine} and use it; no daemon is needed. */
+export { BuildingEngine as Engine, type BuildOptions } from './build/building-engine.ts'
+export { DockerfileError } from './build/dockerfile/errors.ts'
+export type * from './build/request.ts'
+export { ExitError } from './build/solve/exit-error.ts'
+export type * from './build/solve/progress.ts'
 export type { EngineConfig } from './engine/config.ts'
-export { Engine, type EngineOptions } from './engine/engine.ts'
+export type { EngineOptions } from './engine/engine.ts'
 export type * from './engine/results.ts'
 export type * from './engine/types.ts'
 export { type ErrorKind, GantryError } from './errors.ts'

@@ -25,5 +25,6 @@ export function builderOf(engine: Engine): Builder {
     }),
   })
   builders.set(engine, builder)
+  engine.context.closing.addEventListener('abort', () => void builder.close(), { once: true })
   return builder
 }

@@ -58,7 +58,7 @@ export class Engine {
   readonly #closing: AbortController
   readonly #releaseRoot: () => void
 
-  private constructor(context: EngineContext, closing: AbortController, releaseRoot: () => void) {
+  protected constructor(context: EngineContext, closing: AbortController, releaseRoot: () => void) {
     this.context = context
     this.config = context.config
     this.logger = context.logger
@@ -127,7 +127,7 @@ export class Engine {
         networks,
         launcher,
       }
-      const engine = new Engine(context, closing, releaseRoot)
+      const engine = new this(context, closing, releaseRoot)
       const recovery = new Recovery(context, engine.containers.runner)
       await recovery.settle(findings)
       await recovery.resume(engine.containers.remover)
