@@ -1,7 +1,7 @@
 /** A few threads for work on many files, so that the daemon keeps answering meanwhile. Started when first needed. */
-import { Worker } from 'node:worker_threads'
+import { type MessagePort, Worker } from 'node:worker_threads'
 import { type ErrorKind, GantryError, internal } from '../../errors.ts'
-import type { FileJob, JobMessage, JobReply, WorkerSettings } from './file-worker.ts'
+import type { FileJob, FromFileWorker, ToFileWorker, WorkerSettings } from './file-worker.ts'
 
 interface Waiting {
   resolve(value: unknown): void
@@ -32,7 +32,7 @@ export class FilePool {
     const id = this.#nextId++
     const done = new Promise<unknown>((resolve, reject) => waiting.set(id, { resolve, reject }))
     worker.ref()
-    worker.postMessage({ id, work } satisfies JobMessage)
+    worker.postMessage({ id, work } satisfies ToFileWorker)
     try {
       return (await done) as T
     } finally {
@@ -62,7 +62,8 @@ export class FilePool {
     })
     const lane: Lane = { worker, waiting: new Map() }
     worker.unref()
-    worker.on('message', (reply: JobReply) => {
+    worker.on('message', (reply: FromFileWorker) => {
+      if ('summer' in reply) return this.#help(index, reply)
       const waiting = lane.waiting.get(reply.id)
       if (!waiting) return
       if ('error' in reply) waiting.reject(revive(reply.error))
@@ -75,6 +76,13 @@ export class FilePool {
     worker.on('error', fail)
     worker.on('exit', () => fail(internal('a file worker ended')))
     return lane
+  }
+
+  /** The next thread sums for the one that asks; it is held no longer than the job of that one. */
+  #help(index: number, message: ToFileWorker & { summer: MessagePort }): void {
+    const next = (index + 1) % this.#size
+    const { worker } = (this.#lanes[next] ??= this.#start(next))
+    worker.postMessage(message, [message.summer])
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 /** The thread in which files are copied, summed and unpacked. See {@link file://./file-pool.ts}. */
 import * as fs from 'node:fs'
-import { parentPort, workerData } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { GantryError, invalid, kindOf, messageOf } from '../../errors.ts'
 import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import type { FileAction } from '../plan/ops.ts'
@@ -9,6 +9,7 @@ import { type KnownSums, type Selection, selectionDigest } from './checksum.ts'
 import { applyAction } from './file-actions.ts'
 import { writeLayerTar } from './layer-tar.ts'
 import { Linker } from './linker.ts'
+import { RemoteSummer, type Summer, serveSummer } from './summer.ts'
 import { Tree } from './tree.ts'
 import { contentLength } from './usage.ts'
 
@@ -36,13 +37,15 @@ export type FileJob =
   | { job: 'usage'; folder: string }
   | { job: 'remove'; paths: string[] }
 
-export interface JobMessage {
-  id: number
-  work: FileJob
-}
+export type ToFileWorker =
+  | { id: number; work: FileJob }
+  /** Sum what comes here. */
+  | { summer: MessagePort }
 
-export type JobReply =
+export type FromFileWorker =
   | { id: number; result: unknown }
+  /** For another worker: {@link ToFileWorker}. */
+  | { summer: MessagePort }
   | { id: number; error: { kind: string; message: string; code?: string } }
 
 async function run(work: FileJob): Promise<unknown> {
@@ -71,7 +74,7 @@ async function run(work: FileJob): Promise<unknown> {
     case 'exclude':
       return removeIgnored(work.folder, '', new IgnoreMatcher(work.exclude))
     case 'tar':
-      return writeLayerTar(work.folder, work.file, work)
+      return writeLayerTar(work.folder, work.file, { ...work, summer: otherThread })
     case 'usage':
       return contentLength(work.folder)
     case 'remove':
@@ -93,8 +96,17 @@ function removeIgnored(folder: string, prefix: string, matcher: IgnoreMatcher): 
   }
 }
 
-parentPort?.on('message', async ({ id, work }: JobMessage) => {
-  let reply: JobReply
+/** A sum that another worker makes. */
+function otherThread(): Summer {
+  const { port1, port2 } = new MessageChannel()
+  parentPort!.postMessage({ summer: port2 } satisfies FromFileWorker, [port2])
+  return new RemoteSummer(port1)
+}
+
+parentPort?.on('message', async (message: ToFileWorker) => {
+  if ('summer' in message) return serveSummer(message.summer)
+  const { id, work } = message
+  let reply: FromFileWorker
   try {
     reply = { id, result: await run(work) }
   } catch (error) {

@@ -2,17 +2,16 @@
  * A layer as a tar: what overlayfs keeps of a step's changes, with whiteouts as the OCI image-spec has them (layer.md). Entries
  * are in order of their names, so that equal changes are equal bytes. Reads synchronously: runs in a worker thread.
  */
-import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
 import { hasCode } from '../../errors.ts'
 import { type ByteString, fromText, isAscii, toText } from '../../image/tar/entry.ts'
-import { encodeHeader, fitsOctal } from '../../image/tar/header.ts'
+import { BLOCK, encodeHeader, fitsOctal } from '../../image/tar/header.ts'
 import { fsPath } from '../../image/tar/path.ts'
 import { encodeRecords, type PaxRecord } from '../../image/tar/pax.ts'
 import type { Digest } from '../../image/types.ts'
 import * as linux from '../../linux/index.ts'
+import { ownSummer, type Summer } from './summer.ts'
 
-const BLOCK = 512
 const CHUNK = 1 << 20
 /** Room for a header. */
 const SPARE = 8 * BLOCK
@@ -30,6 +29,8 @@ export interface LayerTarOptions {
   epoch?: number
   /** Files have no attributes: nobody need look for them. Folders may. */
   isBare?: boolean
+  /** For what is larger than one piece; summed in this thread where it is absent. */
+  summer?: () => Summer
 }
 
 /** Write the tar of the overlay layer in `folder` to `file`. */
@@ -38,7 +39,7 @@ export async function writeLayerTar(
   file: string,
   options: LayerTarOptions,
 ): Promise<LayerTarResult> {
-  const out = new TarFile(await fs.promises.open(file, 'wx', 0o600))
+  const out = new TarFile(await fs.promises.open(file, 'wx', 0o600), options)
   try {
     const walk = new LayerWalk(out, options)
     for (const _ of walk.walk(fromText(folder), '')) await out.flush()
@@ -48,67 +49,80 @@ export async function writeLayerTar(
   }
 }
 
-/** A file that is written in large pieces and summed on the way. While one piece is written, the next is read. */
+/** Shared, so that another thread can sum it. */
+const newPiece = (length: number): Buffer => Buffer.from(new SharedArrayBuffer(length))
+
+/** A file that is written in large pieces and summed on the way. While one piece is written and summed, the next is read. */
 class TarFile {
   readonly #file: fs.promises.FileHandle
-  readonly #sum = createHash('sha256')
-  #buffer = Buffer.allocUnsafe(CHUNK)
-  #other = Buffer.allocUnsafe(CHUNK)
-  #writing: Promise<void> = Promise.resolve()
+  readonly #newSummer: () => Summer
+  #summer: Summer | undefined
+  #buffer = newPiece(CHUNK)
+  #other = this.#buffer
+  #working: Promise<unknown> = Promise.resolve()
   #used = 0
   #size = 0
   content = 0
 
-  constructor(file: fs.promises.FileHandle) {
+  constructor(file: fs.promises.FileHandle, { summer = ownSummer }: LayerTarOptions) {
     this.#file = file
+    this.#newSummer = summer
   }
 
   /** Time to {@link flush}. */
   get isFull(): boolean {
-    return CHUNK - this.#used < SPARE
+    return this.#buffer.length - this.#used < SPARE
   }
 
-  /** A header and what goes with it. */
+  header(fields: Parameters<typeof encodeHeader>[0]): void {
+    encodeHeader(fields, '', this.#take(BLOCK))
+  }
+
   write(bytes: Buffer): void {
-    if (this.#used + bytes.length > this.#buffer.length) {
-      this.#buffer = Buffer.concat([this.#buffer.subarray(0, this.#used), Buffer.alloc(bytes.length + CHUNK)])
-    }
-    bytes.copy(this.#buffer, this.#used)
-    this.#used += bytes.length
+    bytes.copy(this.#take(bytes.length))
   }
 
-  /** A file's bytes, exactly `size` of them, whatever happens to it meanwhile. Yields where it is time to flush. */
-  *writeFile(place: ByteString, size: number): Generator<void> {
-    const fd = fs.openSync(fsPath(place), fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
-    try {
-      for (let left = size; left > 0; ) {
-        if (this.isFull) yield
-        const room = Math.min(this.#buffer.length - this.#used, left)
-        const n = fs.readSync(fd, this.#buffer, this.#used, room, null)
-        if (n === 0) throw new Error(`${place} became shorter while it was read`)
-        this.#used += n
-        left -= n
-      }
-    } finally {
-      fs.closeSync(fd)
+  pad(size: number): void {
+    if (size % BLOCK > 0) this.#take(BLOCK - (size % BLOCK)).fill(0)
+  }
+
+  /** The next `length` bytes, to be filled. */
+  #take(length: number): Buffer {
+    const end = this.#used + length
+    if (end > this.#buffer.length) {
+      const larger = newPiece(end + CHUNK)
+      this.#buffer.copy(larger, 0, 0, this.#used)
+      this.#buffer = larger
+    }
+    const taken = this.#buffer.subarray(this.#used, end)
+    this.#used = end
+    return taken
+  }
+
+  /** What `fd` holds, exactly `size` bytes of it, whatever happens to the file meanwhile. Yields where it is time to flush. */
+  *writeFile(fd: number, size: number, place: ByteString): Generator<void> {
+    for (let left = size; left > 0; ) {
+      if (this.isFull) yield
+      const room = Math.min(this.#buffer.length - this.#used, left)
+      const n = fs.readSync(fd, this.#buffer, this.#used, room, null)
+      if (n === 0) throw new Error(`${place} became shorter while it was read`)
+      this.#used += n
+      left -= n
     }
     this.content += size
     this.pad(size)
   }
 
-  pad(size: number): void {
-    const rest = size % BLOCK
-    if (rest > 0) this.write(Buffer.alloc(BLOCK - rest))
-  }
-
   /** Begin to write what there is, when what was begun before is written. */
   async flush(): Promise<void> {
     const bytes = this.#buffer.subarray(0, this.#used)
-    this.#sum.update(bytes)
-    await this.#writing
-    this.#writing = this.#put(bytes)
-    this.#writing.catch(() => {}) // told by the next one
-    ;[this.#buffer, this.#other] = [this.#other, this.#buffer]
+    await this.#working
+    this.#summer ??= this.#newSummer()
+    this.#working = Promise.all([this.#put(bytes), this.#summer.update(bytes)])
+    this.#working.catch(() => {}) // told by the next one
+    const next = this.#other === this.#buffer ? newPiece(CHUNK) : this.#other
+    this.#other = this.#buffer
+    this.#buffer = next
     this.#used = 0
   }
 
@@ -118,14 +132,17 @@ class TarFile {
   }
 
   async finish(): Promise<LayerTarResult> {
-    this.write(Buffer.alloc(2 * BLOCK))
+    this.#take(2 * BLOCK).fill(0)
+    this.#summer ??= ownSummer()
     await this.flush()
-    await this.#writing
-    return { digest: `sha256:${this.#sum.digest('hex')}`, size: this.#size, content: this.content }
+    await this.#working
+    const sum = await this.#summer.digest()
+    return { digest: `sha256:${sum}`, size: this.#size, content: this.content }
   }
 
   async close(): Promise<void> {
-    await this.#writing.catch(() => {})
+    await this.#working.catch(() => {})
+    this.#summer?.close()
     await this.#file.close()
   }
 }
@@ -154,22 +171,43 @@ class LayerWalk {
 
   /** Yields where it is time to flush. */
   *walk(folder: ByteString, prefix: ByteString): Generator<void> {
-    for (const name of fs.readdirSync(fsPath(folder), 'latin1').sort()) {
-      yield* this.#entry(`${folder}/${name}`, prefix + name)
+    const entries = fs.readdirSync(fsPath(folder), { withFileTypes: true, encoding: 'latin1' })
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      const place = `${folder}/${entry.name}`
+      const name = prefix + entry.name
+      if (entry.isFile()) yield* this.#file(place, name)
+      else yield* this.#other(place, name)
       if (this.#out.isFull) yield
     }
   }
 
-  *#entry(place: ByteString, name: ByteString): Generator<void> {
+  *#file(place: ByteString, name: ByteString): Generator<void> {
+    const fd = fs.openSync(fsPath(place), fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW)
+    try {
+      const stat = fs.fstatSync(fd, { bigint: true })
+      if (this.#isFurtherName(name, stat)) return
+      const size = Number(stat.size)
+      const xattrs = this.#isBare ? [] : attributesOf(fd)
+      this.#member({ name, type: '0', stat, size, linkName: '', xattrs })
+      yield* this.#out.writeFile(fd, size, place)
+    } finally {
+      fs.closeSync(fd)
+    }
+  }
+
+  *#other(place: ByteString, name: ByteString): Generator<void> {
     const stat = fs.lstatSync(fsPath(place), { bigint: true })
-    const mode = Number(stat.mode)
-    const type = mode & fs.constants.S_IFMT
+    const type = Number(stat.mode) & fs.constants.S_IFMT
     if (type === fs.constants.S_IFCHR && stat.rdev === 0n) {
       const slash = name.lastIndexOf('/') + 1
       this.#whiteout(`${name.slice(0, slash)}.wh.${name.slice(slash)}`)
       return
     }
     if (type === fs.constants.S_IFSOCK) return
+    if (type === fs.constants.S_IFREG) {
+      yield* this.#file(place, name) // on a file system whose folders do not tell the kinds of files
+      return
+    }
     if (type === fs.constants.S_IFDIR) {
       const opaque = withAttributes(place, at => linux.getxattr(at, 'trusted.overlay.opaque')?.toString())
       this.#member({ name: `${name}/`, type: '5', stat, size: 0, linkName: '', xattrs: attributes(place) })
@@ -177,23 +215,19 @@ class LayerWalk {
       yield* this.walk(place, `${name}/`)
       return
     }
-    const shared = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined
-    const first = shared && this.#links.get(shared)
-    if (first) {
-      this.#member({ name, type: '1', stat, size: 0, linkName: first, xattrs: [] })
-      return
-    }
-    if (shared) this.#links.set(shared, name)
-    const isFile = type === fs.constants.S_IFREG
-    this.#member({
-      name,
-      type: TYPES.get(type) ?? '0',
-      stat,
-      size: isFile ? Number(stat.size) : 0,
-      linkName: type === fs.constants.S_IFLNK ? fs.readlinkSync(fsPath(place), 'latin1') : '',
-      xattrs: isFile && this.#isBare ? [] : attributes(place),
-    })
-    if (isFile) yield* this.#out.writeFile(place, Number(stat.size))
+    if (this.#isFurtherName(name, stat)) return
+    const linkName = type === fs.constants.S_IFLNK ? fs.readlinkSync(fsPath(place), 'latin1') : ''
+    this.#member({ name, type: TYPES.get(type)!, stat, size: 0, linkName, xattrs: attributes(place) })
+  }
+
+  /** A file that is in the archive already becomes a link to its first name. */
+  #isFurtherName(name: ByteString, stat: Stat): boolean {
+    if (stat.nlink === 1n) return false
+    const file = `${stat.dev}:${stat.ino}`
+    const first = this.#links.get(file)
+    if (first === undefined) this.#links.set(file, name)
+    else this.#member({ name, type: '1', stat, size: 0, linkName: first, xattrs: [] })
+    return first !== undefined
   }
 
   /** Without a time: who unpacks the layer does not keep it, and comes to the same tar again. */
@@ -244,64 +278,44 @@ class LayerWalk {
     for (const [key, value] of entry.xattrs) records.push([`SCHILY.xattr.${key}`, value.toString('latin1')])
     if (records.length > 0) {
       const bytes = encodeRecords(records.sort(([a], [b]) => (a < b ? -1 : 1)))
-      this.#out.write(
-        block({ name: `PaxHeaders.0/${name}`.slice(0, 100), flag: 'x', size: bytes.length, mtime: 0 }),
-      )
+      this.#block({ name: `PaxHeaders.0/${name}`.slice(0, 100), flag: 'x', size: bytes.length, mtime: 0 })
       this.#out.write(bytes)
       this.#out.pad(bytes.length)
     }
     const { rdev, type, mode, uid, gid, size } = entry
     const major = (rdev >>> 8) & 0xfff
     const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00)
-    this.#out.write(block({ name, flag: type, mode, uid, gid, size, mtime: seconds, linkName, major, minor }))
+    this.#block({ name, flag: type, mode, uid, gid, size, mtime: seconds, linkName, major, minor })
+  }
+
+  #block(fields: Pick<HeaderFields, 'name' | 'flag' | 'size' | 'mtime'> & Partial<HeaderFields>): void {
+    this.#out.header({ ...NOTHING, ...fields })
   }
 }
 
+type HeaderFields = Parameters<typeof encodeHeader>[0]
+
+const NOTHING = { mode: 0, uid: 0, gid: 0, linkName: '', userName: '', groupName: '', major: 0, minor: 0 }
+
 const TYPES = new Map<number, string>([
-  [fs.constants.S_IFREG, '0'],
   [fs.constants.S_IFLNK, '2'],
   [fs.constants.S_IFCHR, '3'],
   [fs.constants.S_IFBLK, '4'],
   [fs.constants.S_IFIFO, '6'],
 ])
 
-function block(fields: {
-  name: string
-  flag: string
-  size: number
-  mtime: number
-  mode?: number
-  uid?: number
-  gid?: number
-  linkName?: string
-  major?: number
-  minor?: number
-}): Buffer {
-  return encodeHeader({
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    linkName: '',
-    userName: '',
-    groupName: '',
-    major: 0,
-    minor: 0,
-    ...fields,
-  })
-}
+const attributes = (place: ByteString): [string, Buffer][] => withAttributes(place, attributesOf)
 
-function attributes(place: ByteString): [string, Buffer][] {
+function attributesOf(at: string | number): [string, Buffer][] {
   try {
-    return withAttributes(place, at =>
-      linux
-        .listxattr(at)
-        .filter(name => name === 'security.capability' || name.startsWith('user.'))
-        .sort()
-        .flatMap(name => {
-          const value = linux.getxattr(at, name)
-          return value ? [[name, value] as [string, Buffer]] : []
-        }),
-    )
+    return linux
+      .listxattr(at)
+      .filter(name => name === 'security.capability' || name.startsWith('user.'))
+      .sort()
+      .flatMap(name => {
+        const value = linux.getxattr(at, name)
+        return value ? [[name, value] as [string, Buffer]] : []
+      })
   } catch (error) {
     if (hasCode(error, 'ENOTSUP', 'EOPNOTSUPP', 'ENOENT')) return []
     throw error

@@ -122,9 +122,16 @@ export function decodeNumber(bytes: Uint8Array, at: number, length: number): num
   return value
 }
 
-/** A header in ustar format. Numbers and names that do not fit are cut: the caller sends extended records ahead. */
-export function encodeHeader(header: Omit<RawHeader, 'isGnu'>, prefix: ByteString = ''): Buffer {
-  const block = Buffer.alloc(BLOCK)
+/**
+ * A header in ustar format, in `block` if it is given. Numbers and names that do not fit are cut: the caller sends extended records
+ * ahead.
+ */
+export function encodeHeader(
+  header: Omit<RawHeader, 'isGnu'>,
+  prefix: ByteString = '',
+  block: Buffer = Buffer.allocUnsafe(BLOCK),
+): Buffer {
+  block.fill(0)
   block.write(header.name.slice(0, 100), 0, 'latin1')
   encodeOctal(block, header.mode, 100, 8)
   encodeOctal(block, header.uid, 108, 8)
@@ -151,6 +158,9 @@ export function fitsOctal(value: number, length: number): boolean {
 }
 
 function encodeOctal(block: Buffer, value: number, at: number, length: number): void {
-  const number = fitsOctal(value, length) ? value : 0
-  block.write(number.toString(8).padStart(length - 1, '0'), at, 'latin1')
+  let number = fitsOctal(value, length) ? value : 0
+  for (let i = at + length - 2; i >= at; i--) {
+    block[i] = 48 + (number % 8)
+    number = Math.floor(number / 8)
+  }
 }
