@@ -96,16 +96,14 @@ export interface MountAttributes {
   clear?: number
   /** MS_PRIVATE, MS_SLAVE, MS_SHARED or MS_UNBINDABLE. */
   propagation?: number
-  /** With MOUNT_ATTR_IDMAP. */
-  usernsFd?: number
   recursive?: boolean
 }
 
 /** Change the attributes of the mount that `fd` (a detached one, too) refers to. */
 export function mountSetattr(fd: number, attributes: MountAttributes): void {
-  const { set = 0, clear = 0, propagation = 0, usernsFd = 0, recursive = false } = attributes
+  const { set = 0, clear = 0, propagation = 0, recursive = false } = attributes
   const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0)
-  check(native().mountSetattr(fd, '', flags, set, clear, propagation, usernsFd), 'mount_setattr')
+  check(native().mountSetattr(fd, '', flags, set, clear, propagation, 0), 'mount_setattr')
 }
 
 /** mount(2). */
