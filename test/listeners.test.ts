@@ -5,6 +5,7 @@ import * as fs from 'node:fs'
 import * as os from 'node:os'
 import * as path from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { selfSigned } from './support/certificate.ts'
 import { cannotRunDaemon, Daemon, type Outcome } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
 
@@ -24,33 +25,10 @@ describe('listeners', { skip: cannotRun() }, () => {
   const file = (name: string) => path.join(folder, name)
   after(() => fs.rmSync(folder, { recursive: true, force: true }))
 
-  /** `NAME.pem`, signed with its own key `NAME-key.pem`. */
-  function certificate(name: string): void {
-    execFileSync(
-      'openssl',
-      [
-        ...[
-          'req',
-          '-x509',
-          '-newkey',
-          'ec',
-          '-pkeyopt',
-          'ec_paramgen_curve:prime256v1',
-          '-nodes',
-          '-days',
-          '2',
-        ],
-        ...['-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1'],
-        ...['-keyout', file(`${name}-key.pem`), '-out', file(`${name}.pem`)],
-      ],
-      { stdio: 'pipe' },
-    )
-  }
-
   describe('tcp', () => {
     let daemon: Daemon
     before(async () => {
-      for (const name of ['server', 'client', 'stranger']) certificate(name)
+      for (const name of ['server', 'client', 'stranger']) selfSigned(folder, name)
       daemon = await Daemon.start({
         args: [
           ...['-H', 'tcp://127.0.0.1', '--tlsverify', '--tlscacert', file('client.pem')],

@@ -6,7 +6,7 @@
  * the socket of a Docker there that takes any certificate of that address.
  */
 import assert from 'node:assert/strict'
-import { execFile, execFileSync, spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import * as fs from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import * as path from 'node:path'
@@ -20,6 +20,7 @@ import { type Descriptor, type Image, type Index, mediaTypes } from '../src/imag
 import { Registries } from '../src/registry/registries.ts'
 import { Passwords } from '../src/registry/server/passwords.ts'
 import { defer, folder, imageStore, keep, makeImage, startRegistry } from '../src/registry/testing/kit.ts'
+import { selfSigned } from './support/certificate.ts'
 import { debianPackageOrReason, debianProgram } from './support/debian.ts'
 import { eventually } from './support/eventually.ts'
 
@@ -83,16 +84,10 @@ async function peer(command: string[], env: Record<string, string> = {}): Promis
   }
 }
 
-/** Own certificate for {@link PEERS_ADDRESS}. */
+/** For {@link PEERS_ADDRESS}. */
 function certificate(t: TestContext): { cert: Buffer; key: Buffer } {
-  const place = folder(t)
-  const [key, cert] = ['key.pem', 'cert.pem'].map(name => path.join(place, name))
-  const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-  const names = ['-subj', '/CN=registry', '-addext', `subjectAltName=IP:${PEERS_ADDRESS}`]
-  execFileSync('openssl', [...request, '-days', '2', ...names, '-keyout', key!, '-out', cert!], {
-    stdio: 'pipe',
-  })
-  return { cert: fs.readFileSync(cert!), key: fs.readFileSync(key!) }
+  const { cert, key } = selfSigned(folder(t), 'registry', PEERS_ADDRESS)
+  return { cert: fs.readFileSync(cert), key: fs.readFileSync(key) }
 }
 
 function htpasswd(t: TestContext): string {

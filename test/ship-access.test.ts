@@ -1,10 +1,10 @@
 /** Registries that ask who comes: passwords over TLS, tokens with rights, and what the client is told. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import bcrypt from 'bcryptjs'
+import { selfSigned } from './support/certificate.ts'
 import { cannotRunDaemon, Daemon } from './support/daemon.ts'
 import { leftovers } from './support/leftovers.ts'
 import { type Beside, startGantryRegistry } from './support/registry.ts'
@@ -24,25 +24,7 @@ describe('a registry that asks who comes', { skip: cannotRunDaemon() }, () => {
     daemon = await Daemon.start({ args: ['--insecure-registry', '10.178.0.0/16'] })
     daemon.inNetwork('ip', 'addr', 'add', `${ADDRESS}/32`, 'dev', 'lo')
     daemon.inNetwork('ip', 'addr', 'add', '10.178.0.1/32', 'dev', 'lo')
-    execFileSync(
-      'openssl',
-      [
-        ...[
-          'req',
-          '-x509',
-          '-newkey',
-          'ec',
-          '-pkeyopt',
-          'ec_paramgen_curve:prime256v1',
-          '-nodes',
-          '-days',
-          '2',
-        ],
-        ...['-subj', '/CN=registry', '-addext', `subjectAltName=IP:${ADDRESS}`],
-        ...['-keyout', file('key.pem'), '-out', file('cert.pem')],
-      ],
-      { stdio: 'pipe' },
-    )
+    const { cert, key } = selfSigned(daemon.folder, 'registry', ADDRESS)
     const line = (user: string, password: string) => `${user}:${bcrypt.hashSync(password, 4)}\n`
     fs.writeFileSync(file('htpasswd'), line('ann', 'right') + line('bob', 'reader'))
     fs.writeFileSync(
@@ -56,7 +38,7 @@ describe('a registry that asks who comes', { skip: cannotRunDaemon() }, () => {
       }),
     )
     const htpasswd = ['--htpasswd', file('htpasswd')]
-    const tls = ['--tls-cert', file('cert.pem'), '--tls-key', file('key.pem')]
+    const tls = ['--tls-cert', cert, '--tls-key', key]
     registries.push(
       await startGantryRegistry(daemon, TLS, file('tls'), ...htpasswd, ...tls),
       await startGantryRegistry(daemon, BEARER, file('bearer'), ...htpasswd, '--rights', file('rights.json')),
@@ -91,7 +73,7 @@ describe('a registry that asks who comes', { skip: cannotRunDaemon() }, () => {
       /tls: failed to verify certificate: x509: certificate signed by unknown authority/,
     )
     fs.mkdirSync(certs, { recursive: true })
-    fs.copyFileSync(file('cert.pem'), path.join(certs, 'ca.crt'))
+    fs.copyFileSync(file('registry.pem'), path.join(certs, 'ca.crt'))
     // Read when a host is first asked for, as long as the daemon lives.
     await daemon.stop()
     await daemon.start()
