@@ -161,6 +161,22 @@ describe('a registry and its client', { skip: cannotRunDaemon() }, () => {
     assert.equal(await daemon.ok('inspect', '-f', '{{.Architecture}}', `${name}:1`), 'amd64')
     await daemon.ok('pull', '--platform', 'linux/arm64', `${name}:1`)
     assert.equal(await daemon.ok('inspect', '-f', '{{.Architecture}}', `${name}:1`), 'arm64')
+    await daemon.ok('pull', `${name}:1`)
+    assert.equal(await daemon.ok('inspect', '-f', '{{.Architecture}}', `${name}:1`), 'amd64')
+    // Could be run where the other is asked for, and is not what is asked for.
+    const v6 = await importEmpty('linux/arm/v6')
+    await daemon.ok('tag', v6, `${name}:v6`)
+    await daemon.ok('push', `${name}:v6`)
+    inside('manifest', 'create', '--insecure', `${name}:2`, `${name}:v6`, `${name}:arm64`)
+    inside('manifest', 'push', '--insecure', '--purge', `${name}:2`)
+    for (const [platform, architecture] of [
+      ['linux/arm/v6', 'arm'],
+      ['linux/arm64', 'arm64'],
+      ['linux/arm/v7', 'arm'],
+    ] as const) {
+      await daemon.ok('pull', '--platform', platform, `${name}:2`)
+      assert.equal(await daemon.ok('inspect', '-f', '{{.Architecture}}', `${name}:2`), architecture)
+    }
     const none = await daemon.docker('pull', '--platform', 'linux/s390x', `${name}:1`)
     assert.match(none.stderr, /no matching manifest for linux\/s390x in the manifest list entries/)
     const wrong = await daemon.docker('push', '--platform', 'linux/s390x', `${name}:arm64`)

@@ -107,7 +107,7 @@ test('a registry that misbehaves gets a clear error, quickly', async t => {
         response.writeHead(200, { 'Content-Type': mediaTypes.ociManifest })
         response.end(JSON.stringify({ schemaVersion: 2, config: empty, layers: [] }))
       },
-      /unsupported config media type: application\/vnd\.cncf\.helm\.config/,
+      /unsupported media type application\/vnd\.cncf\.helm\.config/,
     ],
     [
       'sends a page',

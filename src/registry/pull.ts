@@ -2,31 +2,17 @@
 import { GantryError, invalid, notFound } from '../errors.ts'
 import type { ContentStore, Lease } from '../image/content-store.ts'
 import type { ImageRecord, ImageStore } from '../image/image-store.ts'
-import {
-  choosePlatform,
-  formatPlatform,
-  hostPlatform,
-  matchesPlatform,
-  normalizePlatform,
-} from '../image/platform.ts'
+import { formatPlatform, matchesPlatform } from '../image/platform.ts'
 import { canonical, familiar, familiarName, type Reference, withDigest } from '../image/reference.ts'
 import type { Semaphore } from '../image/semaphore.ts'
 import type { ReadAhead } from '../image/snapshots.ts'
 import { StoredImage } from '../image/stored-image.ts'
-import {
-  type Descriptor,
-  type Digest,
-  type Image,
-  type ImageConfig,
-  type Manifest,
-  mediaTypes,
-  type Platform,
-} from '../image/types.ts'
+import type { Descriptor, Digest, Image, ImageConfig, Platform } from '../image/types.ts'
 import { download } from './download.ts'
 import { RegistryError } from './errors.ts'
-import { isIndexType, isManifestType, parseManifest } from './manifests.ts'
 import { LayerProgress, say } from './progress.ts'
-import type { FetchedManifest, Repository } from './repository.ts'
+import { checkKinds, chooseManifest, type Indexes, type RemoteImage, readImage } from './remote-image.ts'
+import type { Repository } from './repository.ts'
 import { type RetryPolicy, retrying } from './retry.ts'
 import type { SharedWork } from './shared-work.ts'
 import type { PullOptions, PullResult } from './types.ts'
@@ -46,21 +32,9 @@ export interface PullShared {
   policy: RetryPolicy
   /** Layers that are, or were, unpacked while they came, for an image that is not there yet. */
   ahead: Map<Digest, ReadAhead>
+  indexes: Indexes
 }
 
-const CONFIGS: string[] = [mediaTypes.ociConfig, mediaTypes.dockerConfig]
-const LAYERS: string[] = [
-  mediaTypes.ociLayer,
-  mediaTypes.ociLayerGzip,
-  mediaTypes.ociLayerZstd,
-  mediaTypes.dockerLayer,
-  mediaTypes.dockerLayerGzip,
-  mediaTypes.dockerLayerZstd,
-  mediaTypes.dockerForeignLayer,
-  'application/vnd.oci.image.layer.nondistributable.v1.tar',
-  'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
-  'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
-]
 /** Bytes of an image config. */
 const MAX_CONFIG = 8 << 20
 
@@ -75,21 +49,24 @@ export async function pullReference(
   const again = { signal, policy: shared.policy }
   const wanted = reference.digest ?? reference.tag!
   const root = await retrying(() => repository.resolve(wanted), again)
+  const index = await shared.indexes.at(repository, root, again)
   const repoDigest = withDigest(reference, root.digest)
   const name = nameOf(reference)
   const before = shared.images.named(name)
   let record = shared.images.named(repoDigest)
-  if (record && (fits(record, platform) || !isIndexType(root.mediaType))) {
-    say(onProgress, `Pulling from ${reference.path}`, reference.digest ? familiar(name) : wanted)
-    const descriptor = record.names.get(canonical(repoDigest))!.descriptor
-    if (before?.names.get(canonical(name))?.descriptor.digest !== descriptor.digest) {
-      const image = new StoredImage(shared.images.content, descriptor)
-      record = await shared.images.put(image, { references: [name], ...(signal && { signal }) })
+  const here = record?.names.get(canonical(repoDigest))?.descriptor
+  const fetch = async (digest: Digest) => readImage(await retrying(() => repository.manifest(digest), again))
+  // What cannot be read is refused at once, what cannot be used after the first line, as in Docker.
+  let image = index || here?.digest === root.digest ? undefined : await fetch(root.digest)
+  say(onProgress, `Pulling from ${reference.path}`, reference.digest ? familiar(name) : wanted)
+  const digest = index ? chooseManifest(index, platform) : root.digest
+  if (record && here?.digest === digest) {
+    if (before?.names.get(canonical(name))?.descriptor.digest !== digest) {
+      const stored = new StoredImage(shared.images.content, here)
+      record = await shared.images.put(stored, { references: [name], ...(signal && { signal }) })
     }
   } else {
-    const fetched = await retrying(() => repository.manifest(root.digest), again)
-    const image = await chooseImage(repository, fetched, root, platform, again)
-    say(onProgress, `Pulling from ${reference.path}`, reference.digest ? familiar(name) : wanted)
+    image ??= await fetch(digest)
     record = await fetchImage(shared, repository, image, [name, repoDigest], options)
   }
   say(onProgress, `Digest: ${root.digest}`)
@@ -120,55 +97,17 @@ function nameOf(reference: Reference): Reference {
   return reference.digest === undefined ? reference : withDigest(reference, reference.digest)
 }
 
-/** The manifest of one image: the fetched one, or the one of its index that runs on `platform`. */
-async function chooseImage(
-  repository: Repository,
-  fetched: FetchedManifest,
-  root: Descriptor,
-  platform: Platform | undefined,
-  again: { signal: AbortSignal | undefined; policy: RetryPolicy },
-): Promise<{ descriptor: Descriptor; manifest: Manifest; bytes: Buffer }> {
-  let { bytes, descriptor } = fetched
-  let document = parseManifest(bytes, descriptor.mediaType || root.mediaType)
-  if (document.kind === 'index') {
-    const wanted = platform ?? hostPlatform()
-    const images = document.index.manifests.filter(entry => entry.platform || isManifestType(entry.mediaType))
-    const chosen = choosePlatform(images, wanted)
-    if (!chosen) {
-      const text = formatPlatform(platform ? withVariant(wanted) : wanted)
-      throw notFound(`no matching manifest for ${text} in the manifest list entries`)
-    }
-    ;({ bytes, descriptor } = await retrying(() => repository.manifest(chosen.digest), again))
-    document = parseManifest(bytes, descriptor.mediaType || chosen.mediaType)
-    if (document.kind === 'index') throw invalid('unsupported manifest: an index within an index')
-  }
-  const { manifest, mediaType } = document
-  for (const { mediaType: kind } of manifest.layers) {
-    if (!LAYERS.includes(kind)) throw invalid(`unsupported layer media type: ${kind}`)
-  }
-  if (!CONFIGS.includes(manifest.config.mediaType)) {
-    throw invalid(
-      `unsupported config media type: ${manifest.config.mediaType}: this is not a container image`,
-    )
-  }
-  return { descriptor: { ...descriptor, mediaType }, manifest, bytes }
-}
-
-function withVariant(platform: Platform): Platform {
-  const normal = normalizePlatform(platform)
-  return normal.architecture === 'arm64' && !normal.variant ? { ...normal, variant: 'v8' } : normal
-}
-
 /** Download what is missing, unpack it while it arrives, and put it in the store under `references`. */
 async function fetchImage(
   shared: PullShared,
   repository: Repository,
-  { descriptor, manifest, bytes }: { descriptor: Descriptor; manifest: Manifest; bytes: Buffer },
+  { descriptor, manifest, bytes }: RemoteImage,
   references: Reference[],
   { signal, onProgress = () => {} }: PullOptions,
 ): Promise<ImageRecord> {
   const { images, policy } = shared
   const { content } = images
+  checkKinds(manifest)
   const lease = content.lease()
   const failed = new AbortController()
   const stop = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal
@@ -245,7 +184,12 @@ async function fetchConfig(
   policy: RetryPolicy,
 ): Promise<void> {
   if (config.size > MAX_CONFIG) throw invalid(`image config of ${config.size} bytes is too large`)
-  await download(content, repository, config, { lease, signal, policy })
+  try {
+    await download(content, repository, config, { lease, signal, policy })
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.code !== 'BLOB_UNKNOWN') throw error
+    throw notFound('error pulling image configuration: unknown blob', error)
+  }
 }
 
 async function fetchLayer(
@@ -317,6 +261,7 @@ export function pullError(error: unknown, reference: Reference): unknown {
       error,
     )
   }
+  if (error.code === 'BLOB_UNKNOWN') return notFound('unknown blob', error)
   if (error.code === 'MANIFEST_UNKNOWN')
     return notFound(`manifest for ${familiar(reference)} not found: ${error.message}`, error)
   if (error.code === 'NAME_UNKNOWN')

@@ -20,6 +20,7 @@ import { parseManifest } from './manifests.ts'
 import { say } from './progress.ts'
 import { type PullShared, pullError, pullReference } from './pull.ts'
 import { localTags, type PushShared, pushReference } from './push.ts'
+import { Indexes } from './remote-image.ts'
 import type { Repository, RepositoryOptions } from './repository.ts'
 import { defaultRetryPolicy, type RetryPolicy } from './retry.ts'
 import { search } from './search.ts'
@@ -68,6 +69,7 @@ export class Registries implements RegistryService {
       downloads: new SharedWork(),
       slots: new Semaphore(config.maxConcurrentDownloads ?? 3),
       ahead: new Map(),
+      indexes: new Indexes(),
     }
     this.#pushes = {
       images,
