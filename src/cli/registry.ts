@@ -2,7 +2,9 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
+import { text } from 'node:stream/consumers'
 import { createSecureContext } from 'node:tls'
+import bcrypt from 'bcryptjs'
 import { Command, Option } from 'commander'
 import { invalid, messageOf, notFound } from '../errors.ts'
 import { createLogger } from '../logger.ts'
@@ -81,6 +83,15 @@ export function registryCommand(): Command {
     .addOption(new Option('--log-level <level>').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .action(serve)
   command
+    .command('htpasswd')
+    .description(
+      'Print the line of a user for an htpasswd file; the password is the first line of the standard input',
+    )
+    .argument('<name>')
+    .action(async (name: string) => {
+      process.stdout.write(await passwordLine(name, await text(process.stdin)))
+    })
+  command
     .command('gc')
     .description('Collect garbage in the storage of a registry that does not run')
     .option('--root <folder>', 'where everything is kept', defaultRoot())
@@ -97,6 +108,18 @@ export function registryCommand(): Command {
       )
     })
   return command
+}
+
+/** Bcrypt's rounds: a guess costs a quarter of a second of a processor. */
+const ROUNDS = 12
+
+/** `name:hash`. Throws invalid for what an htpasswd file, or bcrypt, cannot hold. */
+export async function passwordLine(name: string, input: string, rounds = ROUNDS): Promise<string> {
+  const [password = ''] = input.split(/\r?\n/, 1)
+  if (name === '' || /[:#\s]/.test(name)) throw invalid(`${JSON.stringify(name)}: not a name of a user`)
+  if (password === '') throw invalid('the password is empty')
+  if (bcrypt.truncates(password)) throw invalid('a password may have 72 bytes')
+  return `${name}:${await bcrypt.hash(password, rounds)}\n`
 }
 
 /** An option with a default as one would write it. */
