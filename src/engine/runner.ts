@@ -3,14 +3,13 @@
  * for the waiting.
  */
 import * as fs from 'node:fs'
-import * as path from 'node:path'
 import { conflict, hasCode, kindOf, messageOf, notModified } from '../errors.ts'
 import * as linux from '../linux/index.ts'
 import type { Sandbox } from '../network/types.ts'
 import { buildSpec } from '../runtime/build-spec.ts'
 import type { Cgroup } from '../runtime/cgroup/cgroup.ts'
 import { openCgroup } from '../runtime/cgroup/index.ts'
-import { compilePlan, type LogTarget } from '../runtime/compile.ts'
+import { compilePlan } from '../runtime/compile.ts'
 import type { ExitRecord, Task } from '../runtime/launcher.ts'
 import { compileOciPlan, removeBundle, runtimeErrorText, writeBundle } from '../runtime/oci-runtime.ts'
 import type { Rootfs } from '../runtime/request.ts'
@@ -20,9 +19,9 @@ import type { EngineContext } from './context.ts'
 import { containerLaunchFailure } from './launch-errors.ts'
 import { mountFolder, networkDonor, runtimeRequest } from './launch-request.ts'
 import { checkLinks } from './links.ts'
-import { logAttributes } from './log-attributes.ts'
 import { LogCompressor } from './log-compress.ts'
 import { logLimits } from './log-config.ts'
+import { logTarget } from './log-target.ts'
 import { networkContainer } from './network-request.ts'
 import { outsideRuntime } from './outside-runtime.ts'
 import { pathsOf } from './paths.ts'
@@ -117,7 +116,7 @@ export class Runner {
     const context = this.#context
     const { record } = container
     const paths = pathsOf(context, record.id)
-    const log = logTarget(container)
+    const log = logTarget(record)
     for (const mount of record.mounts) {
       if (mount.type === 'volume') {
         await context.volumes.mount(mount.name!, record.id)
@@ -380,23 +379,6 @@ export function reportOf(exit: ExitRecord): ExitReport {
     exitCode: exit.exitCode,
     oomKilled: exit.oomKilled,
     exitedAt: parseNano(exit.exitedAt) ?? nowNano(),
-  }
-}
-
-function logTarget(container: Container): LogTarget | undefined {
-  const { record } = container
-  const config = record.host.logConfig ?? { type: 'json-file', options: {} }
-  if (config.type === 'none') return undefined
-  const limits = logLimits(config)
-  const attrs = logAttributes(record)
-  if (config.type === 'local') fs.mkdirSync(path.dirname(record.logPath), { recursive: true, mode: 0o700 })
-  return {
-    format: config.type === 'local' ? 'local' : 'jsonFile',
-    path: record.logPath,
-    maxSize: Math.max(0, limits.maxSize),
-    maxFiles: limits.maxFile,
-    ...(limits.nonBlockingBuffer && { ring: limits.nonBlockingBuffer }),
-    ...(attrs && { attrs }),
   }
 }
 
