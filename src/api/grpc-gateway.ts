@@ -2,6 +2,7 @@
  * `moby.buildkit.v1.frontend.LLBBridge`: a client that drives a build itself. `Control.Solve` without a frontend opens a gateway
  * under the build's name; the client then asks here to solve `dockerfile.v0`, and `Return` ends it.
  */
+import type { MessageInitShape } from '@bufbuild/protobuf'
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from '@connectrpc/connect'
 import { type BuildResult, parsePlatform } from '../build/index.ts'
 import { invalid } from '../errors.ts'
@@ -10,7 +11,8 @@ import { exporterResponse, workerRecord } from './grpc-control.ts'
 import { setDetails, toConnectError } from './grpc-errors.ts'
 import { definedResult, resultDefinition } from './grpc-inputs.ts'
 import { type SolveWords, solveRequest } from './grpc-request.ts'
-import { LLBBridge, type SolveRequest } from './proto/gen/gateway_pb.js'
+import { DESCRIBE, describeRequests, subrequestResult } from './grpc-subrequests.ts'
+import { LLBBridge, type RefSchema, type SolveRequest } from './proto/gen/gateway_pb.js'
 
 /** The header that says which build a call belongs to. */
 const BUILD_ID = 'buildkit-controlapi-buildid'
@@ -188,61 +190,21 @@ async function solveDockerfile(
   gateway: Gateway,
   { FrontendOpt: attrs, FrontendInputs }: SolveRequest,
 ) {
-  const asked = attrs['requestid']
-  if (asked !== undefined && asked !== 'frontend.lint') throw invalid(`unsupported request ${asked}`)
+  if (attrs['requestid'] === DESCRIBE) return answer({ id: '' }, describeRequests())
   const inputs = Object.entries(FrontendInputs).map(([name, definition]) => [name, definedResult(definition)])
   const words: SolveWords = { ...gateway.words, attrs, inputs: Object.fromEntries(inputs) }
   const result = await builder.build(solveRequest(words))
   gateway.result = result
-  const metadata: Record<string, Uint8Array> = {}
-  if (attrs['requestid'] === 'frontend.lint') Object.assign(metadata, lintResult(result))
-  else if (result.images[0])
-    metadata['containerimage.config'] = Buffer.from(JSON.stringify(result.images[0].config))
-  return {
-    result: {
-      result: { case: 'ref' as const, value: { id: result.id, def: resultDefinition(result.id) } },
-      metadata,
-    },
-  }
+  const ref = { id: result.id, def: resultDefinition(result.id) }
+  const files = subrequestResult(attrs['requestid'], result)
+  if (files) return answer(ref, files)
+  const config = result.images[0]?.config
+  return answer(ref, config ? { 'containerimage.config': Buffer.from(JSON.stringify(config)) } : {})
 }
 
-/** What `docker build --check` shows. */
-function lintResult({ warnings, source, fault }: BuildResult): Record<string, Uint8Array> {
-  const location = (range: { start: number; end: number }) => ({
-    sourceIndex: 0,
-    ranges: [{ start: { line: range.start, character: 0 }, end: { line: range.end, character: 0 } }],
-  })
-  const json = {
-    warnings: warnings.map(({ rule, description, url, detail, range }) => ({
-      ruleName: rule,
-      description,
-      url,
-      detail,
-      location: location(range),
-    })),
-    ...(fault && {
-      buildError: { message: fault.message, ...(fault.range && { location: location(fault.range) }) },
-    }),
-    sources: source
-      ? [
-          {
-            filename: source.filename,
-            data: Buffer.from(source.text).toString('base64'),
-            language: 'Dockerfile',
-          },
-        ]
-      : [],
-  }
-  const text = warnings.map(
-    ({ rule, url, detail, range }) => `\nWARNING: ${rule} - ${url}\n${detail}\nDockerfile:${range.start}\n`,
-  )
-  return {
-    'result.json': Buffer.from(JSON.stringify(json)),
-    'result.txt': Buffer.from(text.join('')),
-    'result.statuscode': Buffer.from(warnings.length > 0 || fault ? '1' : '0'),
-    version: Buffer.from('1.0.0'),
-  }
-}
+const answer = (value: MessageInitShape<typeof RefSchema>, metadata: Record<string, Uint8Array>) => ({
+  result: { result: { case: 'ref' as const, value }, metadata },
+})
 
 /** The client's own account of why the build failed, which was ours before: with its details. */
 function forwarded(

@@ -69,8 +69,17 @@ function optionsOf(attrs: Record<string, string>): Partial<BuildRequest> {
     ...(attrs['ulimit'] && { ulimits: attrs['ulimit'].split(',').map(ulimitOf) }),
     ...(attrs['cgroup-parent'] && { cgroupParent: attrs['cgroup-parent'] }),
     ...(attrs['hostname'] && { hostname: attrs['hostname'] }),
-    ...(attrs['requestid'] === 'frontend.lint' && { check: true }),
+    ...requestOf(attrs['requestid']),
   }
+}
+
+/** What is asked for instead of a build. */
+function requestOf(id: string | undefined): Pick<BuildRequest, 'check' | 'describe'> {
+  if (!id) return {}
+  if (id === 'frontend.lint') return { check: true }
+  if (id === 'frontend.outline') return { describe: 'outline' }
+  if (id === 'frontend.targets') return { describe: 'targets' }
+  throw invalid(`unsupported request ${id}`)
 }
 
 function networkOf(text: string): 'default' | 'none' | 'host' {

@@ -12,6 +12,7 @@ import { type Definition, loadDefinition } from './definition.ts'
 import { DockerfileError } from './dockerfile/errors.ts'
 import type { ExportContext } from './export/image.ts'
 import { writeOutputs } from './export/outputs.ts'
+import { outlineOf, targetsOf } from './outline.ts'
 import { type Converted, type ConvertOptions, convert } from './plan/convert.ts'
 import { flatten, type Vertex } from './plan/ops.ts'
 import { formatPlatform, hostPlatform } from './plan/platform.ts'
@@ -103,6 +104,7 @@ export class Build {
         lentImage: one => this.#lentImage(one),
       })
       const checks = new Checks(definition, this.#request)
+      if (this.#request.describe) return await this.#describe(this.#request.describe, checks)
       if (this.#request.check) {
         const resolve: Resolve = (ref, wanted) => this.#parts.images.known(ref, wanted)
         await checks.attempt(() => this.#convert(checks, resolve))
@@ -127,6 +129,20 @@ export class Build {
       for (const folder of this.#locals.values()) folder.release()
       for (const forget of this.#lent) forget()
     }
+  }
+
+  async #describe(what: 'outline' | 'targets', checks: Checks): Promise<BuildResult> {
+    const { dockerfile, filename } = checks.definition
+    const result = {
+      id: this.#id,
+      images: [],
+      warnings: [],
+      metadata: {},
+      source: { filename, text: dockerfile.text },
+    }
+    if (what === 'targets') return { ...result, targets: targetsOf(dockerfile) }
+    const [planned] = await this.#convert(checks, (ref, wanted) => this.#parts.images.known(ref, wanted))
+    return { ...result, outline: outlineOf(dockerfile, this.#request.target, planned!.parameters) }
   }
 
   async #lentImage(one: Extract<NamedContext, { kind: 'layout' | 'result' }>): Promise<Digest> {

@@ -4,6 +4,7 @@ import type { Ulimit } from '../engine/types.ts'
 import type { Digest, Image, ImageConfig, Platform } from '../image/types.ts'
 import type { RegistryAuth } from '../registry/types.ts'
 import type { LineRange } from './dockerfile/errors.ts'
+import type { Outline, Target } from './outline.ts'
 import type { ExecLimits } from './plan/ops.ts'
 import type { OnProgress } from './solve/progress.ts'
 import type { BuildSession, ClientBlobs, LocalFolder, LocalRequest } from './solve/session.ts'
@@ -98,6 +99,8 @@ export interface BuildRequest {
   epoch?: number
   /** `--check`: read and check the Dockerfile, build nothing. */
   check?: boolean
+  /** `--call`: only say what the Dockerfile offers. */
+  describe?: 'outline' | 'targets'
   onProgress?: OnProgress
   signal?: AbortSignal
   local?: (request: LocalRequest) => Promise<LocalFolder>
@@ -125,7 +128,10 @@ export interface BuildResult {
   digest?: Digest
   /** Warnings of the checks. */
   warnings: BuildWarning[]
-  /** What the warnings are about; only for `--check`. */
+  /** What was asked for by `describe`. */
+  outline?: Outline
+  targets?: Target[]
+  /** What the warnings are about, or what is described. */
   source?: { filename: string; text: string }
   /** Why the Dockerfile could not be built at all; only for `--check`. */
   fault?: { message: string; range?: LineRange }

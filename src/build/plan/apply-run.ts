@@ -120,6 +120,7 @@ async function mountOf(
       }
     case 'secret': {
       const id = flag.id ?? (flag.source || path.posix.basename(flag.target ?? '') || flag.env || '')
+      stage.parameters.ask('secrets', id, flag.required ?? false, run.range)
       const usual = flag.env === undefined ? `/run/secrets/${path.posix.basename(id)}` : undefined
       const place = flag.target === undefined ? usual : target
       return {
@@ -134,9 +135,11 @@ async function mountOf(
     }
     case 'ssh': {
       const count = run.mounts.indexOf(run.mounts.find(text => text.includes('type=ssh'))!)
+      const id = flag.id ?? 'default'
+      stage.parameters.ask('ssh', id, flag.required ?? false, run.range)
       return {
         type: 'ssh',
-        id: flag.id ?? 'default',
+        id,
         target: flag.target === undefined ? `/run/buildkit/ssh_agent.${Math.max(count, 0)}` : target,
         required: flag.required ?? false,
         mode: flag.mode ?? 0o600,

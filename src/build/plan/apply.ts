@@ -64,9 +64,9 @@ function applyPairs(stage: StageBuilder, { name, pairs }: PairsInstruction): voi
   stage.record(pairsText(name, expanded))
 }
 
-function applyArg(stage: StageBuilder, { args }: ArgInstruction): void {
+function applyArg(stage: StageBuilder, one: ArgInstruction): void {
   const shown = []
-  for (const { key, value } of args) {
+  for (const { key, value } of one.args) {
     const given = stage.options.args
     const fallback = value === undefined ? stage.global(key) : stage.expand(value)
     const settled = Object.hasOwn(given, key) ? given[key] : fallback
@@ -74,6 +74,7 @@ function applyArg(stage: StageBuilder, { args }: ArgInstruction): void {
     if (before) before.value = settled
     else stage.args.push({ key, value: settled })
     shown.push({ key, value: settled })
+    stage.parameters.declare((value === undefined && stage.globalArg(key)) || one, key, settled)
   }
   stage.record(pairsText('ARG', shown))
 }

@@ -10,6 +10,7 @@ import { DockerfileError, type LineRange } from '../dockerfile/errors.ts'
 import { expandWord } from '../dockerfile/expand.ts'
 import type { Instruction } from '../dockerfile/instructions.ts'
 import type { Dockerfile } from '../dockerfile/parse.ts'
+import type { Parameters } from '../outline.ts'
 import type { PlannedStep } from '../request.ts'
 import type { ExecLimits, Vertex } from './ops.ts'
 import { vertex } from './ops.ts'
@@ -69,6 +70,8 @@ export interface Converted {
   platform: Platform
   /** Every instruction of the needed stages, in order. */
   steps: PlannedStep[]
+  /** What the needed stages take from whoever builds them. */
+  parameters: Parameters[]
 }
 
 /** Proxy variables: given to steps when the client sends them, never kept. */
@@ -100,12 +103,13 @@ export async function convert(options: ConvertOptions): Promise<Converted> {
     done.set(stage, builder)
   }
   const built = done.get(goal)!
-  const steps = [...done.values()].sort((a, b) => a.named.index - b.named.index).flatMap(one => one.steps)
+  const planned = [...done.values()].sort((a, b) => a.named.index - b.named.index)
   return {
     vertex: built.state,
     config: built.finish(options.labels),
     platform: built.platform ?? platform,
-    steps,
+    steps: planned.flatMap(one => one.steps),
+    parameters: planned.map(one => one.parameters),
   }
 }
 

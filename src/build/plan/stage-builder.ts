@@ -3,7 +3,8 @@ import { GantryError, messageOf } from '../../errors.ts'
 import type { ImageConfig, ImageRuntimeConfig, Platform } from '../../image/types.ts'
 import { DockerfileError, type LineRange } from '../dockerfile/errors.ts'
 import { expandWord, type Lookup, splitWords } from '../dockerfile/expand.ts'
-import type { Instruction, KeyValue } from '../dockerfile/instructions.ts'
+import type { ArgInstruction, Instruction, KeyValue } from '../dockerfile/instructions.ts'
+import { Parameters } from '../outline.ts'
 import type { PlannedStep } from '../request.ts'
 import { applyInstruction } from './apply.ts'
 import {
@@ -40,6 +41,8 @@ export class StageBuilder {
   image: ImageConfig
   /** Arguments that the stage declared, in order. */
   readonly args: KeyValue[] = []
+  /** What it takes from whoever builds it. */
+  readonly parameters = new Parameters()
   cmdSet = false
   /** What was done, for people. */
   readonly steps: PlannedStep[] = []
@@ -232,6 +235,12 @@ export class StageBuilder {
         cause: error,
       })
     }
+  }
+
+  /** The `ARG` before the first `FROM` that gave a variable its value; `undefined` where the command line did. */
+  globalArg(name: string): ArgInstruction | undefined {
+    if (Object.hasOwn(this.options.args, name)) return undefined
+    return this.options.dockerfile.metaArgs.findLast(one => one.args.some(({ key }) => key === name))
   }
 
   global(name: string): string | undefined {
