@@ -8,7 +8,7 @@ import type { Growing, Lease } from './content-store.ts'
 import { digestOf } from './digest.ts'
 import type { ImageStore } from './image-store.ts'
 import { canShrink, gzip } from './layer/gzip.ts'
-import { lent } from './lent.ts'
+import { chunksOf, lent } from './lent.ts'
 import { type Descriptor, type Digest, type Image, type Layer, type Manifest, mediaTypes } from './types.ts'
 
 const GZIPPED: Record<string, string> = {
@@ -46,7 +46,7 @@ export async function compressedLayer(
   onBegin?.(writer.growing)
   try {
     const isHere = store.content.has(layer.digest)
-    const plain = isHere ? { path: store.content.path(layer.digest) } : lent(await layer.open(signal))
+    const plain = isHere ? chunksOf(store.content.path(layer.digest)) : lent(await layer.open(signal))
     for await (const chunk of gzip(plain)) {
       signal?.throwIfAborted()
       const full = writer.write(chunk)
@@ -80,11 +80,9 @@ function findCompressed(store: ImageStore, diffId: Digest): Descriptor | undefin
   for (const { image, names } of store.all()) {
     const index = image.config.rootfs.diff_ids.indexOf(diffId)
     if (index < 0) continue
-    const others = [...names.values()].filter(({ descriptor }) => descriptor.digest !== image.digest)
-    const manifests = [
-      image.manifest,
-      ...others.map(({ descriptor }) => store.content.readJson<Manifest>(descriptor.digest)),
-    ]
+    const others = new Set([...names.values()].map(({ descriptor }) => descriptor.digest))
+    others.delete(image.digest)
+    const manifests = [image.manifest, ...[...others].map(digest => store.content.readJson<Manifest>(digest))]
     const layer = manifests.map(({ layers }) => layers[index]!).find(each => gzipped.includes(each.mediaType))
     if (layer !== undefined) return layer
   }

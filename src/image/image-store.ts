@@ -48,7 +48,12 @@ export interface PutOptions extends UnpackOptions {
   parent?: Digest
   /** Keeps blobs that were taken in before this call. */
   lease?: Lease
+  /** One of many: the names may be on the disk a little later, together with others, at the latest with {@link ImageStore.settle}. */
+  isOneOfMany?: boolean
 }
+
+/** Writing names that come in great number takes at most one part in so many of the time. */
+const WRITE_SHARE = 10
 
 export class ImageStore {
   readonly content: ContentStore
@@ -57,6 +62,11 @@ export class ImageStore {
   readonly #logger: Logger
   readonly #records = new Map<Digest, ImageRecord>()
   readonly #byName = new Map<string, ImageRecord>()
+  /** There are names that are not on the disk yet. */
+  #isBehind = false
+  #timer: NodeJS.Timeout | undefined
+  /** Milliseconds that the last write took. */
+  #writeTime = 0
 
   constructor(content: ContentStore, snapshots: Snapshots, logger: Logger = silent) {
     this.content = content
@@ -141,7 +151,7 @@ export class ImageStore {
       this.content.put(image.manifestBytes)
       const { digest, mediaType } = image
       const descriptor = { mediaType, digest, size: image.manifestBytes.length }
-      return this.#add(descriptor, options.references ?? [], options.parent)
+      return this.#add(descriptor, options.references ?? [], options.parent, options.isOneOfMany)
     } finally {
       lease.release()
     }
@@ -186,12 +196,22 @@ export class ImageStore {
     }
   }
 
-  #add(descriptor: Descriptor, references: readonly Reference[], parent?: Digest): ImageRecord {
+  /** Write the names that wait for others ({@link PutOptions.isOneOfMany}). */
+  settle(): void {
+    if (this.#isBehind) this.#write()
+  }
+
+  #add(
+    descriptor: Descriptor,
+    references: readonly Reference[],
+    parent?: Digest,
+    isOneOfMany = false,
+  ): ImageRecord {
     const image = new StoredImage(this.content, descriptor)
     const known = this.#records.get(image.id)
     const moved = references.map(each => canonical(withDefaultTag(each)))
     const replaced = moved.flatMap(name => this.#byName.get(name)?.names.get(name)?.descriptor.digest ?? [])
-    if (known !== undefined) replaced.push(known.image.digest)
+    if (known !== undefined && known.image.digest !== image.digest) replaced.push(known.image.digest)
     const record: ImageRecord = {
       id: image.id,
       image,
@@ -203,7 +223,8 @@ export class ImageStore {
     for (const name of record.names.keys()) this.#byName.set(name, record)
     for (const reference of references) this.#name(record, withDefaultTag(reference), descriptor)
     const orphans = this.#orphans(replaced)
-    this.#write()
+    if (isOneOfMany && orphans.length === 0) this.#writeSoon()
+    else this.#write()
     this.#giveBack(orphans)
     return record
   }
@@ -273,6 +294,7 @@ export class ImageStore {
   #orphans(manifests: readonly Digest[]): Digest[] {
     const candidates = new Set(manifests)
     for (const { image, names } of this.#records.values()) {
+      if (candidates.size === 0) return []
       candidates.delete(image.digest)
       for (const { descriptor } of names.values()) candidates.delete(descriptor.digest)
     }
@@ -338,7 +360,21 @@ export class ImageStore {
     }
   }
 
+  #writeSoon(): void {
+    this.#isBehind = true
+    this.#timer ??= setTimeout(() => {
+      try {
+        this.settle()
+      } catch (error) {
+        this.#logger.error('the names of images cannot be written', { error: messageOf(error) })
+      }
+    }, WRITE_SHARE * this.#writeTime)
+  }
+
   #write(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const start = performance.now()
     const manifests: Descriptor[] = []
     for (const { image, names, parent, lastTaggedAt } of this.#records.values()) {
       const own: Record<string, string> = {
@@ -352,5 +388,7 @@ export class ImageStore {
     }
     const index: Index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }
     writeJsonDurable(this.#file, index, { mode: 0o644 })
+    this.#isBehind = false
+    this.#writeTime = performance.now() - start
   }
 }

@@ -63,7 +63,8 @@ export async function pullReference(
   if (record && here?.digest === digest) {
     if (before?.names.get(canonical(name))?.descriptor.digest !== digest) {
       const stored = new StoredImage(shared.images.content, here)
-      record = await shared.images.put(stored, { references: [name], ...(signal && { signal }) })
+      const isOneOfMany = options.allTags ?? false
+      record = await shared.images.put(stored, { references: [name], isOneOfMany, ...(signal && { signal }) })
     }
   } else {
     image ??= await fetch(digest)
@@ -103,7 +104,7 @@ async function fetchImage(
   repository: Repository,
   { descriptor, manifest, bytes }: RemoteImage,
   references: Reference[],
-  { signal, onProgress = () => {} }: PullOptions,
+  { signal, allTags = false, onProgress = () => {} }: PullOptions,
 ): Promise<ImageRecord> {
   const { images, policy } = shared
   const { content } = images
@@ -157,6 +158,7 @@ async function fetchImage(
     return await images.put(image, {
       references,
       lease,
+      isOneOfMany: allTags,
       signal: stop,
       onProgress: ({ digest }, done) => {
         if (fresh.has(digest)) layers.get(digest)!.bytes('Extracting', done, sizes.get(digest)!)

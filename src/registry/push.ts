@@ -59,7 +59,8 @@ export async function pushReference(
     })
     // What is in a registry is known by its digest from then on, and other repositories there can mount its layers.
     const repoDigest = withDigest(reference, pushed.digest)
-    if (!images.named(repoDigest)) await images.put(pushed, { references: [repoDigest] })
+    const isOneOfMany = options.allTags ?? false
+    if (!images.named(repoDigest)) await images.put(pushed, { references: [repoDigest], isOneOfMany })
     const result: PushResult = {
       tag: reference.tag!,
       digest: pushed.digest,
@@ -126,7 +127,7 @@ async function pushLayer(
           const uploaded = await upload(images.content, repository, descriptor, {
             signal: stop,
             policy,
-            sources: sourcesOf(images, reference, descriptor),
+            sources: () => sourcesOf(images, reference, descriptor),
             early: await early,
             onBytes: bytes => emit({ kind: 'sent', bytes, total: descriptor.size }),
             onRetry: (_, delay) => emit({ kind: 'retrying', delay }),

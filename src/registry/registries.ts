@@ -105,6 +105,8 @@ export class Registries implements RegistryService {
       return results
     } catch (error) {
       throw pullError(error, reference)
+    } finally {
+      if (options.allTags) this.#images.settle()
     }
   }
 
@@ -129,6 +131,8 @@ export class Registries implements RegistryService {
     } catch (error) {
       // moby: a push does not say which of its requests it was.
       throw error instanceof AccessError ? error.cause : error
+    } finally {
+      if (options.allTags) this.#images.settle()
     }
   }
 

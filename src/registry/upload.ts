@@ -16,7 +16,7 @@ export interface UploadOptions {
   signal?: AbortSignal | undefined
   policy?: RetryPolicy
   /** Repositories of the same registry that may have the blob. */
-  sources?: string[]
+  sources?: () => string[]
   /** See {@link sendEarly}. */
   early?: EarlyUpload | undefined
   onBytes?: (sent: number) => void
@@ -38,7 +38,7 @@ export async function upload(
   blob: Descriptor,
   options: UploadOptions = {},
 ): Promise<Uploaded> {
-  const { signal, sources = [], early, onBytes, onRetry } = options
+  const { signal, sources = () => [], early, onBytes, onRetry } = options
   const policy = options.policy ?? defaultRetryPolicy
   const again = { signal, policy, onRetry }
   if (early?.isWhole && (await finishEarly(repository, early, blob))) return { how: 'uploaded' }
@@ -46,7 +46,7 @@ export async function upload(
   const place = new UploadPlace(content, repository, blob)
   let location = place.recall() ?? early?.location
   if (!location) {
-    for (const from of sources.slice(0, MAX_SOURCES)) {
+    for (const from of sources().slice(0, MAX_SOURCES)) {
       location = await retrying(() => repository.startUpload({ digest: blob.digest, from }), again)
       if (!location) return { how: 'mounted', from }
     }

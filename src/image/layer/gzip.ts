@@ -3,7 +3,6 @@
  * stand one after the other in one stream (RFC 1951 allows a flush between blocks; pigz does the same). The same input gives the
  * same bytes, however it is cut into chunks.
  */
-import * as fs from 'node:fs/promises'
 import * as os from 'node:os'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
@@ -32,28 +31,23 @@ const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255])
 /** The empty last block that ends a deflate stream. */
 const LAST_BLOCK = Buffer.from([3, 0])
 
-/** Bytes as they come, or those of a file, which are read where they are needed. */
-export type Input = AsyncIterable<Uint8Array> | { path: string }
-
 /** The gzip stream of `input`. Each chunk is good until the next is asked for. */
-export async function* gzip(input: Input): AsyncGenerator<Buffer> {
+export async function* gzip(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   yield HEADER
   const underWay: Promise<Buffer>[] = []
   const blocks = new Blocks()
-  let before: Uint8Array | undefined
   let crc = 0
   let size = 0
   try {
     for await (const block of blocks.of(input)) {
-      crc = zlib.crc32(block, crc)
-      size += block.length
-      const compressed = deflateBlock(block, before)
+      crc = zlib.crc32(block.bytes, crc)
+      size += block.bytes.length
+      const compressed = deflateBlock(block)
       compressed.then(
         () => blocks.giveBack(block),
         () => {}, // told when it is its turn
       )
       underWay.push(compressed)
-      before = Buffer.from(block.subarray(-WINDOW))
       if (underWay.length >= UNDER_WAY) yield* lend(await underWay.shift()!)
     }
     for (const compressed of underWay) yield* lend(await compressed)
@@ -66,25 +60,27 @@ export async function* gzip(input: Input): AsyncGenerator<Buffer> {
   yield Buffer.concat([LAST_BLOCK, trailer])
 }
 
-function deflateBlock(block: Uint8Array, before: Uint8Array | undefined): Promise<Buffer> {
-  const stored = block.length >= BLOCK / 4 && isNoise(block)
+function deflateBlock({ bytes, before }: Block): Promise<Buffer> {
+  const stored = bytes.length >= BLOCK / 4 && isNoise(bytes)
   const options = {
     level: stored ? 0 : LEVEL,
     memLevel: MEMORY,
     // Room for all of it, mostly: each time it is full costs a turn of the event loop.
     chunkSize: stored ? BLOCK + STRIDE : BLOCK / 2,
     finishFlush: zlib.constants.Z_SYNC_FLUSH,
-    ...(before && { dictionary: before }),
+    ...(before.length > 0 && { dictionary: before }),
   }
-  return threads.run(() => deflateRaw(block, options))
+  return threads.run(() => deflateRaw(bytes, options))
 }
 
 /** Deflate looks longest where it finds nothing. */
-function isNoise(block: Uint8Array): boolean {
-  const samples: Uint8Array[] = []
-  for (let at = 0; at < block.length; at += STRIDE) samples.push(block.subarray(at, at + SAMPLE))
-  return !canShrink(Buffer.concat(samples))
+function isNoise(block: Buffer): boolean {
+  let filled = 0
+  for (let at = 0; at < block.length; at += STRIDE) filled += block.copy(samples, filled, at, at + SAMPLE)
+  return !canShrink(samples.subarray(0, filled))
 }
+
+const samples = Buffer.allocUnsafeSlow((BLOCK / STRIDE) * SAMPLE)
 
 /** Whether compressing what `sample` is taken from is worth anything: not for what is compressed already. */
 export function canShrink(sample: Uint8Array): boolean {
@@ -97,56 +93,49 @@ function* lend(chunk: Buffer): Generator<Buffer> {
   if (chunk.buffer.byteLength >= BLOCK / 2) free(Buffer.from(chunk.buffer))
 }
 
+/** A piece of the input, and what comes before it: as far as deflate looks back, nothing before the first one. */
+interface Block {
+  bytes: Buffer
+  before: Buffer
+}
+
 /** Cuts the input, into buffers that are used again. */
 class Blocks {
   readonly #spare: Buffer[] = []
 
   /** Pieces of {@link BLOCK} bytes, the last one shorter. */
-  of(input: Input): AsyncGenerator<Buffer> {
-    return 'path' in input ? this.#ofFile(input.path) : this.#ofChunks(input)
-  }
-
-  async *#ofFile(path: string): AsyncGenerator<Buffer> {
-    const file = await fs.open(path)
-    try {
-      for (;;) {
-        const block = this.#next()
-        let filled = 0
-        for (let read = -1; read !== 0 && filled < BLOCK; filled += read) {
-          read = (await file.read(block, filled)).bytesRead
-        }
-        if (filled > 0) yield block.subarray(0, filled)
-        if (filled < BLOCK) return
-      }
-    } finally {
-      await file.close()
-    }
-  }
-
-  async *#ofChunks(input: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
-    let block = this.#next()
-    let filled = 0
+  async *of(input: AsyncIterable<Uint8Array>): AsyncGenerator<Block> {
+    let buffer = this.#next()
+    let start = WINDOW
+    let end = WINDOW
+    const block = (): Block => ({
+      before: buffer.subarray(start, WINDOW),
+      bytes: buffer.subarray(WINDOW, end),
+    })
     for await (const chunk of input) {
       for (let from = 0; from < chunk.length; ) {
-        const part = chunk.subarray(from, from + BLOCK - filled)
-        block.set(part, filled)
-        filled += part.length
+        const part = chunk.subarray(from, from + buffer.length - end)
+        buffer.set(part, end)
+        end += part.length
         from += part.length
-        if (filled < BLOCK) continue
-        yield block
-        block = this.#next()
-        filled = 0
+        if (end < buffer.length) continue
+        yield block()
+        const next = this.#next()
+        buffer.copy(next, 0, BLOCK)
+        buffer = next
+        start = 0
+        end = WINDOW
       }
     }
-    if (filled > 0) yield block.subarray(0, filled)
+    if (end > WINDOW) yield block()
   }
 
   /** The piece is not looked at any more. */
-  giveBack(block: Buffer): void {
-    if (block.length === BLOCK) this.#spare.push(block)
+  giveBack({ bytes }: Block): void {
+    if (bytes.length === BLOCK) this.#spare.push(Buffer.from(bytes.buffer))
   }
 
   #next(): Buffer {
-    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(BLOCK)
+    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(WINDOW + BLOCK)
   }
 }
