@@ -74,7 +74,9 @@ export function namesOf(
 ): { repoTags: string[]; repoDigests: string[] } {
   const repoTags: string[] = []
   const repoDigests: string[] = []
-  for (const { reference } of record.names.values()) {
+  // moby: in the order of their whole names.
+  for (const name of [...record.names.keys()].sort()) {
+    const { reference } = record.names.get(name)!
     if (patterns !== undefined && !patterns.some(pattern => matchesReference(reference, pattern))) continue
     if (reference.digest === undefined) repoTags.push(familiar(reference))
     else repoDigests.push(familiar(reference))

@@ -4,7 +4,7 @@ import { loadImages } from './archive/load.ts'
 import { commitImage } from './compose.ts'
 import { hexOf, shortId } from './digest.ts'
 import { dockerArchive, needsRoot, streamOf, tarOf, temporaryStorage } from './fixtures.ts'
-import { historyOf, listImages } from './image-list.ts'
+import { historyOf, listImages, namesOf } from './image-list.ts'
 import { type ImageRecord, ImageStore } from './image-store.ts'
 import { parseReference } from './reference.ts'
 import { pruneImages, removeImage } from './removal.ts'
@@ -37,6 +37,13 @@ describe('images have names', { skip: needsRoot }, () => {
     assert.throws(() => images.tag('a:1', 'sha256:x'), /refusing to create an ambiguous tag/)
     const again = new ImageStore(images.content, images.snapshots)
     assert.deepEqual([...again.get(id)!.names.keys()], [...images.get(id)!.names.keys()])
+  })
+
+  test('and show them in the order of their whole names, as Docker does', async t => {
+    const { images } = temporaryStorage(t)
+    const record = await load(images, ['zeta/x:1'])
+    for (const name of ['e.io/x:1', '10.0.0.1:5000/x', 'b']) images.tag('zeta/x:1', name)
+    assert.deepEqual(namesOf(record).repoTags, ['10.0.0.1:5000/x:latest', 'b:latest', 'zeta/x:1', 'e.io/x:1'])
   })
 
   test('a tag moves, and leaves the old image without a name', async t => {
