@@ -5,7 +5,7 @@ import * as linux from '../../linux/index.ts'
 import type { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import { changeMode } from '../plan/mode.ts'
 import type { Linker } from './linker.ts'
-import { type Folder, using } from './tree.ts'
+import { type Folder, split, type Tree, using } from './tree.ts'
 
 export interface CopyOptions {
   /** Numeric; the source's own where absent. */
@@ -13,7 +13,9 @@ export interface CopyOptions {
   /** As written: octal or symbolic. */
   mode?: string
   exclude: IgnoreMatcher
-  /** Source inodes that have more than one name, and where their first copy is. */
+  /** What is copied into. */
+  into: Tree
+  /** Source inodes that have more than one name, and where in `into` their first copy is. */
   links: Map<string, string>
   /** Takes files that need no copy. */
   linker?: Linker
@@ -45,7 +47,8 @@ export function copyEntry(
   const shared = stat.nlink > 1n ? `${stat.dev}:${stat.ino}` : undefined
   const first = shared && options.links.get(shared)
   if (first) {
-    fs.linkSync(first, place)
+    const [parent, base] = split(first)
+    using(options.into.folder(parent), folder => fs.linkSync(folder.at(base), place))
     return
   }
   switch (type) {
@@ -63,7 +66,7 @@ export function copyEntry(
     }
   }
   copyMetadata(source, place, stat, options)
-  if (shared) options.links.set(shared, place.replace('/proc/self/', `/proc/${process.pid}/`))
+  if (shared) options.links.set(shared, options.into.pathIn(to, target))
 }
 
 /** As {@link copyEntry} for a folder; one that is there is entered, and takes the source's metadata below the top. */

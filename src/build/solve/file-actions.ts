@@ -125,6 +125,7 @@ async function copy(context: ActionContext, action: Copy): Promise<void> {
     ...(ids && { owner: ids }),
     ...(action.mode !== undefined && { mode: action.mode }),
     exclude: new IgnoreMatcher(action.exclude),
+    into: context.root,
     links: new Map(),
   }
   const { base, kept } = action.parents ? splitPivot(action.source) : { base: '/', kept: action.source }

@@ -135,13 +135,22 @@ export class Tree {
       throw error
     }
     try {
-      const found = fs.readlinkSync(`/proc/self/fd/${fd}`)
-      const root = fs.readlinkSync(`/proc/self/fd/${this.rootFd}`)
-      const rest = root === '/' ? found : found.slice(root.length)
-      return rest === '' ? '/' : rest
+      return this.#pathOf(fd)
     } finally {
       fs.closeSync(fd)
     }
+  }
+
+  /** The path of what `folder` has under `name`, seen from the root. */
+  pathIn(folder: Folder, name: string): string {
+    return path.posix.join(this.#pathOf(folder.fd), name)
+  }
+
+  #pathOf(fd: number): string {
+    const found = fs.readlinkSync(`/proc/self/fd/${fd}`)
+    const root = fs.readlinkSync(`/proc/self/fd/${this.rootFd}`)
+    const rest = root === '/' ? found : found.slice(root.length)
+    return rest === '' ? '/' : rest
   }
 }
 
