@@ -17,19 +17,31 @@ type Fresh = (target: Target, name: string, context: Context) => Promise<void>
 /** The Debian root file system as one layer, with a file of its own in it. */
 const freshDebian: Fresh = (target, name, { debianArchive }) => {
   if (debianArchive === undefined) throw new Error('needs --debian ARCHIVE, made by `docker save`')
-  const stamp = tarOf({ stamp: randomBytes(16).toString('hex') }).subarray(0, 1024)
-  return withFile([stamp, firstLayer(debianArchive)], file => target.docker('import', file, name))
+  return withFile(stamped(debianArchive), file => target.docker('import', file, name))
+}
+
+/** The pieces of the Debian layer with a file of its own. */
+function stamped(archive: string): [stamp: Buffer, layer: Buffer] {
+  return [tarOf({ stamp: randomBytes(16).toString('hex') }).subarray(0, 1024), firstLayer(archive)]
+}
+
+const freshLayers: Fresh = (target, name) =>
+  withFile([layersArchive(name)], file => target.docker('load', '-q', '-i', file))
+
+/** What `docker save` would have written of such images, called `name`. */
+export function debianArchive(archive: string, name: string): Buffer {
+  return dockerArchive([Buffer.concat(stamped(archive))], { tags: [name] })
 }
 
 /** Layers of noise: what is measured is the way of the bytes. */
-const freshLayers: Fresh = (target, name) => {
+export function layersArchive(name: string): Buffer {
   const layers = Array.from({ length: LAYERS }, (_, i) =>
     tarOf({ [`noise-${i}`]: { content: randomBytes(LAYER_BYTES) } }),
   )
-  return withFile([dockerArchive(layers, { tags: [name] })], file => target.docker('load', '-q', '-i', file))
+  return dockerArchive(layers, { tags: [name] })
 }
 
-async function withFile(parts: Buffer[], work: (file: string) => Promise<unknown>): Promise<void> {
+export async function withFile(parts: Buffer[], work: (file: string) => Promise<unknown>): Promise<void> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'gantry-bench-'))
   const file = path.join(folder, 'archive.tar')
   try {

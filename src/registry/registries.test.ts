@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { shortId } from '../image/digest.ts'
-import { parseReference } from '../image/reference.ts'
+import { familiar, parseReference } from '../image/reference.ts'
 import { Registries } from './registries.ts'
-import { eager, imageStore, keep, makeImage, Recorder, startRegistry } from './testing/kit.ts'
+import { eager, folder, imageStore, keep, makeImage, Recorder, startRegistry } from './testing/kit.ts'
 
 test('what is pushed is pulled again, byte for byte', async t => {
   const { host } = await startRegistry(t)
@@ -114,7 +114,12 @@ test('every tag of a repository, there and back', async t => {
   for (const [i, name] of names.entries()) await keep(store, makeImage(100 + (i % 3), [1000 + (i % 3)]), name)
   const registries = new Registries(store)
   assert.equal((await registries.push(`${host}/many`, { allTags: true })).length, 8)
-  const there = imageStore(t)
+  const root = folder(t)
+  const there = imageStore(t, root)
   const results = await new Registries(there).pull(`${host}/many`, { allTags: true })
+  // Read anew: they are on the disk by now.
+  const onDisk = imageStore(t, root).all()
   assert.deepEqual(results.map(result => result.reference).sort(), names)
+  const tags = onDisk.flatMap(image => [...image.names.values()]).filter(({ reference }) => reference.tag)
+  assert.deepEqual(tags.map(({ reference }) => familiar(reference)).sort(), names)
 })
