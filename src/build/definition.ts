@@ -8,7 +8,7 @@ import { DockerfileError } from './dockerfile/errors.ts'
 import { parseIgnore } from './dockerfile/ignore.ts'
 import { type Dockerfile, parseDockerfile } from './dockerfile/parse.ts'
 import type { ContextSource } from './plan/convert.ts'
-import { parseGitUrl } from './plan/git-url.ts'
+import { type GitUrl, parseGitUrl } from './plan/git-url.ts'
 import { type Vertex, vertex } from './plan/ops.ts'
 import type { BuildRequest, ContextInput, NamedContext } from './request.ts'
 import type { Layers } from './solve/layers.ts'
@@ -169,7 +169,7 @@ function hostFolder(context: DefinitionContext, folder: string): OpenContext {
 async function remoteContext(context: DefinitionContext, url: string): Promise<OpenContext> {
   const git = parseGitUrl(url)
   if (git) {
-    const fetched = gitVertex(url, git)
+    const fetched = gitVertex(context, url, git)
     context.solving.announce([fetched])
     const root = await context.solving.solve(fetched)
     if (!isRoot(root)) throw invalid('a repository is no folder of the client')
@@ -198,8 +198,11 @@ async function remoteContext(context: DefinitionContext, url: string): Promise<O
   })
 }
 
-const gitVertex = (url: string, git: { url: string; ref?: string; subfolder?: string }): Vertex =>
-  vertex({ kind: 'git', ...git, keepGitDir: false }, [], { name: `[internal] load git source ${url}` })
+function gitVertex(context: DefinitionContext, url: string, git: GitUrl): Vertex {
+  const asked = context.request.buildArgs?.['BUILDKIT_CONTEXT_KEEP_GIT_DIR'] ?? ''
+  const keepGitDir = git.keepGitDir ?? /^(1|t|true)$/i.test(asked)
+  return vertex({ kind: 'git', ...git, keepGitDir }, [], { name: `[internal] load git source ${url}` })
+}
 
 async function isArchive(context: DefinitionContext, file: string, folder: LocalFolder): Promise<boolean> {
   try {
@@ -253,7 +256,7 @@ async function namedContext(
     return { kind: 'local', name: key, exclude }
   }
   const git = parseGitUrl(input.url)
-  if (git) return { kind: 'vertex', vertex: gitVertex(input.url, git) }
+  if (git) return { kind: 'vertex', vertex: gitVertex(context, input.url, git) }
   const got = await download(input.url, context.scratch, context.signal)
   try {
     const folder = context.contexts.create()

@@ -118,7 +118,7 @@ function remoteSource(
     const op = {
       kind: 'git' as const,
       ...git,
-      keepGitDir: one.keepGitDir ?? false,
+      keepGitDir: one.keepGitDir ?? git.keepGitDir ?? false,
       ...(checksum !== undefined && { checksum }),
     }
     return { vertex: vertex(op, [], { name: `[git] ${source}` }), source: '/', unpack: false }

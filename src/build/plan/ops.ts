@@ -53,8 +53,10 @@ export interface GitOp {
   ref?: string
   subfolder?: string
   keepGitDir: boolean
-  /** The commit that it has to be. */
+  /** The commit that it has to be, or how that begins. */
   checksum?: string
+  /** Fetch submodules too; true unless told. */
+  submodules?: boolean
 }
 
 export interface HttpOp {

@@ -15,7 +15,14 @@ export async function fetchGit(op: GitOp, scratch: string, signal: AbortSignal):
   if (op.checksum !== undefined && !commit.startsWith(op.checksum)) {
     throw invalid(`expected checksum to match ${op.checksum}, got ${commit}`)
   }
-  const key = digestText('git', op.url, commit, op.subfolder ?? '', String(op.keepGitDir))
+  const { keepGitDir, submodules = true } = op
+  const key = digestText(
+    'git',
+    op.url,
+    commit,
+    op.subfolder ?? '',
+    `${keepGitDir}${submodules ? '' : ' alone'}`,
+  )
   return { key, fill: folder => checkout(op, commit, scratch, folder, signal) }
 }
 
@@ -50,7 +57,7 @@ async function checkout(
       await run('fetch', '-q', 'origin', ...(op.ref ? [op.ref] : []))
     }
     await run('-c', 'advice.detachedHead=false', 'checkout', '-q', commit)
-    await run('submodule', 'update', '-q', '--init', '--recursive', '--depth=1')
+    if (op.submodules ?? true) await run('submodule', 'update', '-q', '--init', '--recursive', '--depth=1')
     if (!op.keepGitDir) fs.rmSync(path.join(work, '.git'), { recursive: true, force: true })
     move(work, op.subfolder ?? '/', folder)
   } finally {
