@@ -6,7 +6,7 @@ import { PassThrough, Writable } from 'node:stream'
 import { fromBinary } from '@bufbuild/protobuf'
 import type { BuildRequest, CacheOption, NamedContext, Output } from '../build/index.ts'
 import { parsePlatform } from '../build/index.ts'
-import { invalid } from '../errors.ts'
+import { invalid, notImplemented } from '../errors.ts'
 import { isDigest } from '../image/digest.ts'
 import { BytesMessageSchema } from './proto/gen/session_pb.js'
 import type { Session } from './session.ts'
@@ -176,6 +176,7 @@ function outputOf(
 ): Output {
   const names = (attrs['name'] ?? '').split(',').filter(Boolean)
   const id = String(index)
+  checkCompression(type, attrs['compression'])
   switch (type) {
     case 'moby':
     case 'image':
@@ -206,6 +207,12 @@ function outputOf(
     default:
       throw invalid(`exporter ${JSON.stringify(type)} could not be found`)
   }
+}
+
+/** Layers are kept as they are made, plain; whoever pushes them compresses them with gzip. */
+function checkCompression(type: string, asked: string | undefined): void {
+  if (asked === undefined || asked === 'uncompressed' || (asked === 'gzip' && type !== 'oci')) return
+  throw notImplemented(`compression ${asked} for the exporter ${type} is not implemented`)
 }
 
 /** `annotation.key`, `annotation-manifest.key`, `annotation-manifest[linux/amd64].key`: what a manifest is to carry. */
