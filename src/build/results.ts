@@ -1,11 +1,12 @@
 /** What the last builds came to: other builds may start from it. */
 import { notFound } from '../errors.ts'
 import type { ImageStore } from '../image/image-store.ts'
-import type { Digest, Platform } from '../image/types.ts'
+import type { Platform } from '../image/types.ts'
 import { type ExportContext, exportImage } from './export/image.ts'
 import type { Converted } from './plan/convert.ts'
 import { formatPlatform } from './plan/platform.ts'
 import type { Root } from './solve/root.ts'
+import { type LentImage, lendImage } from './sources/lend.ts'
 
 interface Solved {
   converted: Converted
@@ -27,14 +28,14 @@ export class Results {
     }
   }
 
-  /** The result as an image without a name; `forget` lets go of it again, unless it was there before. */
+  /** The result as an image without a name. */
   async lend(
     build: string,
     platform: Platform,
     images: ImageStore,
     exporting: ExportContext,
     signal: AbortSignal,
-  ): Promise<{ id: Digest; forget(): void }> {
+  ): Promise<LentImage> {
     const results = this.#results.get(build)
     const wanted = formatPlatform(platform)
     const found = results?.find(({ converted }) => formatPlatform(converted.platform) === wanted)
@@ -43,12 +44,7 @@ export class Results {
     try {
       const { root, converted } = found
       const image = await exportImage(exporting, { root, config: converted.config, lease, signal })
-      const isKnown = images.get(image.manifest.config.digest) !== undefined
-      const { id } = await images.put(image, { lease, signal })
-      const forget = (): void => {
-        if (!isKnown && images.get(id)?.names.size === 0) images.forget([id])
-      }
-      return { id, forget }
+      return await lendImage(images, image, { lease, signal })
     } finally {
       lease.release()
     }

@@ -14,9 +14,10 @@ import {
 import { ClientCache } from '../cache/client.ts'
 import { formatPlatform } from '../plan/platform.ts'
 import type { ClientBlobs } from '../solve/session.ts'
+import { type LentImage, lendImage } from './lend.ts'
 
 /**
- * Take the image into the store, without a name. `forget` lets go of it again, unless it was there before.
+ * Take the image into the store, without a name.
  * @param digest of its manifest, or of an index that has one for `platform`
  */
 export async function importLayout(
@@ -24,7 +25,7 @@ export async function importLayout(
   blobs: ClientBlobs,
   digest: Digest,
   platform: Platform,
-): Promise<{ id: Digest; forget(): void }> {
+): Promise<LentImage> {
   const client = new ClientCache('the OCI layout', blobs, images.content)
   const lease = images.content.lease()
   try {
@@ -45,12 +46,7 @@ export async function importLayout(
         open: async () => images.content.open(layer.digest),
       })),
     }
-    const isKnown = images.get(manifest.config.digest) !== undefined
-    const { id } = await images.put(image, { lease })
-    const forget = (): void => {
-      if (!isKnown && images.get(id)?.names.size === 0) images.forget([id])
-    }
-    return { id, forget }
+    return await lendImage(images, image, { lease })
   } finally {
     lease.release()
   }
