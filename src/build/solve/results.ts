@@ -70,10 +70,9 @@ export class Results {
       const made = vertex.ignoreCache ? undefined : records.find(key)
       if (made) return take(made)
       return this.#solver.slots.run(async () => {
-        this.#session.signal.throwIfAborted()
         watch.start()
         return this.#make(wanted)
-      })
+      }, this.#session.signal)
     })
   }
 

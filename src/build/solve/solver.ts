@@ -5,6 +5,7 @@
  * what it takes, a command's from the key of its root. So a context that was touched and not changed leads to the same keys.
  */
 import * as fs from 'node:fs'
+import { Semaphore } from '../../image/semaphore.ts'
 import type { Digest } from '../../image/types.ts'
 import { KeyedMutex } from '../../mutex.ts'
 import { canonical, type Operation } from '../plan/ops.ts'
@@ -14,7 +15,7 @@ import type { FilePool } from './file-pool.ts'
 import type { Layers } from './layers.ts'
 import type { Records } from './records.ts'
 import { type ImageBase, isRoot, type Solved } from './root.ts'
-import { Semaphore } from './semaphore.ts'
+
 import type { BuildSession, LocalFolder } from './session.ts'
 import { Solving } from './solving.ts'
 import type { StepExecutor } from './step.ts'
