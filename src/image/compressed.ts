@@ -60,15 +60,14 @@ export async function compressedLayer(
 }
 
 async function sampleOf(path: string, size: number): Promise<Buffer> {
-  const sample = Buffer.alloc(SAMPLES * SAMPLE)
   const file = await fs.open(path)
   try {
-    let filled = 0
-    for (let i = 0; i < SAMPLES; i++) {
+    const pieces = Array.from({ length: SAMPLES }, async (_, i) => {
       const position = Math.floor((i * size) / SAMPLES)
-      filled += (await file.read(sample, filled, SAMPLE, position)).bytesRead
-    }
-    return sample.subarray(0, filled)
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(SAMPLE), 0, SAMPLE, position)
+      return buffer.subarray(0, bytesRead)
+    })
+    return Buffer.concat(await Promise.all(pieces))
   } finally {
     await file.close()
   }
