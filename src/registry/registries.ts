@@ -1,4 +1,11 @@
-/** All registries, as the engine sees them. */
+/**
+ * All registries, as the engine sees them. Begin reading here.
+ *
+ *     pull  conversations.ts: an endpoint that answers → pull.ts → remote-image.ts: which manifest → download.ts: each blob
+ *     push  conversations.ts → push.ts: layers side by side, the manifest last → upload.ts: each blob
+ *     both  repository.ts: the protocol's requests → connection.ts: tokens, redirects → transport.ts: bytes, where they are many by
+ *           direct.ts (in) and send-file.ts (out)
+ */
 import { type GantryError, internal, invalid, notFound } from '../errors.ts'
 import type { ImageStore } from '../image/image-store.ts'
 import {

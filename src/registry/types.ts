@@ -122,7 +122,7 @@ export interface RegistryConfig {
 }
 
 /**
- * The facade that the engine holds: `new Registries(stores, config, logger)` in `registries.ts` is one. References are what
+ * The facade that the engine holds: `new Registries(images, config)` in `registries.ts` is one. References are what
  * the user wrote (`busybox`, `host:5000/a/b:tag@sha256:…`). Errors are {@link GantryError}s in Docker's words.
  */
 export interface RegistryService {
