@@ -3,15 +3,16 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { hasCode, invalid, kindOf } from '../../errors.ts'
 import { openArchive } from '../../image/archive/decompress.ts'
-import { type TarEntry, toText } from '../../image/tar/entry.ts'
+import { type ByteString, isAscii, type TarEntry, toBytes, toText } from '../../image/tar/entry.ts'
 import { TarParser } from '../../image/tar/parser.ts'
 import * as linux from '../../linux/index.ts'
+import { decodeName, encodePath, isOdd, makeNode, type Place, setAttribute, setTimes } from './place.ts'
 import { type Folder, split, type Tree, using } from './tree.ts'
 
 const BLOCK = 512
 
 /** By its first bytes. A compressed file that holds no tar is no archive. */
-export async function isArchive(file: string): Promise<boolean> {
+export async function isArchive(file: Place): Promise<boolean> {
   const stream = fs.createReadStream(file)
   let head = Buffer.alloc(0)
   try {
@@ -47,7 +48,7 @@ export interface UnpackOptions {
  * Extract into the tree, as the bytes come. Names that climb out are an error; links are made, never followed out.
  * @returns whether everything is root's, without extended attributes or second names.
  */
-export async function unpackArchive(file: string, into: Tree, options: UnpackOptions): Promise<boolean> {
+export async function unpackArchive(file: Place, into: Tree, options: UnpackOptions): Promise<boolean> {
   const extractor = new Extractor(into, options.owner)
   const parser = new TarParser(extractor)
   const stream = fs.createReadStream(file, { highWaterMark: 1 << 20 })
@@ -75,7 +76,7 @@ export class Extractor {
   readonly #owner: { uid: number; gid: number } | undefined
   /** Times of folders are set last: what is made in them changes them. */
   readonly #folders = new Map<string, TarEntry>()
-  #file: { fd: number; entry: TarEntry; place: string; folder: Folder } | undefined
+  #file: { fd: number; entry: TarEntry; place: Place; folder: Folder } | undefined
   #written = 0
   isPlain = true
 
@@ -86,7 +87,8 @@ export class Extractor {
 
   entry(entry: TarEntry): void {
     this.#closeFile()
-    const name = path.posix.normalize(`./${toText(entry.name)}`).replace(/\/$/, '')
+    const name = path.posix.normalize(`./${textOf(entry.name)}`).replace(/\/$/, '')
+    if (isOdd(name)) this.isPlain = false
     if (name === '..' || name.startsWith('../')) {
       throw invalid(`invalid tar header: ${toText(entry.name)} is outside of the archive`)
     }
@@ -114,7 +116,7 @@ export class Extractor {
     }
   }
 
-  #make(entry: TarEntry, place: string): void {
+  #make(entry: TarEntry, place: Place): void {
     const existing = fs.lstatSync(place, { throwIfNoEntry: false })
     if (existing && entry.type === 'directory' && existing.isDirectory()) return
     if (existing) fs.rmSync(place, { recursive: true, force: true })
@@ -123,28 +125,28 @@ export class Extractor {
         fs.mkdirSync(place, 0o755)
         return
       case 'symlink':
-        fs.symlinkSync(toText(entry.linkName), place)
+        fs.symlinkSync(encodePath(textOf(entry.linkName)), place)
         return
       case 'link':
         this.#link(entry, place)
         return
       case 'char':
-        linux.mknod(place, linux.S_IFCHR | entry.mode, entry.major, entry.minor)
+        makeNode(place, linux.S_IFCHR | entry.mode, entry.major, entry.minor)
         return
       case 'block':
-        linux.mknod(place, linux.S_IFBLK | entry.mode, entry.major, entry.minor)
+        makeNode(place, linux.S_IFBLK | entry.mode, entry.major, entry.minor)
         return
       case 'fifo':
-        linux.mknod(place, linux.S_IFIFO | entry.mode)
+        makeNode(place, linux.S_IFIFO | entry.mode)
         return
       default:
     }
   }
 
   /** A hard link's target is looked up in the tree: it cannot reach a file of the host. */
-  #link(entry: TarEntry, place: string): void {
+  #link(entry: TarEntry, place: Place): void {
     this.isPlain = false
-    const [parent, base] = split(toText(entry.linkName))
+    const [parent, base] = split(textOf(entry.linkName))
     const folder = this.#tree.tryFolder(parent)
     if (!folder) throw invalid(`invalid hardlink "${toText(entry.linkName)}"`)
     using(folder, open => fs.linkSync(open.at(base), place))
@@ -198,19 +200,19 @@ export class Extractor {
     file.folder.close()
   }
 
-  #metadata(place: string, entry: TarEntry, withTimes: boolean): void {
+  #metadata(place: Place, entry: TarEntry, withTimes: boolean): void {
     const { uid, gid } = this.#owner ?? entry
     if (uid !== 0 || gid !== 0 || entry.xattrs?.size) this.isPlain = false
     fs.lchownSync(place, uid, gid)
     if (entry.type !== 'symlink') fs.chmodSync(place, entry.mode)
     for (const [name, value] of entry.xattrs ?? []) {
       try {
-        linux.setxattr(place, name, value)
+        setAttribute(place, name, value)
       } catch (error) {
         if (!hasCode(error, 'ENOTSUP', 'EOPNOTSUPP', 'EPERM')) throw error
       }
     }
-    if (withTimes) linux.lutimens(place, timeOf(entry), timeOf(entry))
+    if (withTimes) setTimes(place, timeOf(entry), timeOf(entry))
   }
 
   /** Let go of a file that was not finished. */
@@ -225,9 +227,11 @@ export class Extractor {
     this.#closeFile()
     for (const [file, entry] of [...this.#folders].reverse()) {
       const folder = this.#tree.tryFolder(file)
-      if (folder) using(folder, open => linux.lutimens(open.at('.'), timeOf(entry), timeOf(entry)))
+      if (folder) using(folder, open => setTimes(open.at('.'), timeOf(entry), timeOf(entry)))
     }
   }
 }
+
+const textOf = (name: ByteString): string => (isAscii(name) ? name : decodeName(toBytes(name)))
 
 const timeOf = (entry: TarEntry): bigint => BigInt(entry.mtime) * 1_000_000_000n + BigInt(entry.mtimeNanos)

@@ -4,9 +4,9 @@
  */
 import { createHash, type Hash, hash } from 'node:crypto'
 import * as fs from 'node:fs'
-import * as linux from '../../linux/index.ts'
 import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import { findSources, splitPivot } from './match.ts'
+import { attributesOf, type Place, readLink } from './place.ts'
 import { type Folder, split, Tree, using } from './tree.ts'
 
 export interface Selection {
@@ -67,13 +67,11 @@ function addEntry(
   const stat = fs.lstatSync(place, { bigint: true })
   const type = Number(stat.mode) & fs.constants.S_IFMT
   const header = [label, stat.mode.toString(8), stat.uid, stat.gid]
-  if (type === fs.constants.S_IFLNK) header.push(fs.readlinkSync(place))
+  if (type === fs.constants.S_IFLNK) header.push(readLink(place))
   else if (type === fs.constants.S_IFCHR || type === fs.constants.S_IFBLK) header.push(stat.rdev)
   else if (type === fs.constants.S_IFREG) header.push(known?.sums.get(file) ?? fileDigest(place, stat))
-  for (const attribute of known?.isPlain ? [] : linux.listxattr(place).sort()) {
-    if (attribute === 'security.capability' || attribute.startsWith('user.')) {
-      header.push(attribute, linux.getxattr(place, attribute)?.toString('hex') ?? '')
-    }
+  for (const [name, value] of known?.isPlain ? [] : [...attributesOf(place)].sort()) {
+    if (name === 'security.capability' || name.startsWith('user.')) header.push(name, value.toString('hex'))
   }
   if (relative === '' || !matcher.ignores(relative)) sum.update(JSON.stringify(header, bigints))
   if (type !== fs.constants.S_IFDIR) return
@@ -88,7 +86,7 @@ function addEntry(
 
 const bigints = (_: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
 
-function fileDigest(place: string, stat: fs.BigIntStats): string {
+function fileDigest(place: Place, stat: fs.BigIntStats): string {
   const key = `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeNs}:${stat.ctimeNs}`
   const known = remembered.get(key)
   if (known !== undefined) return known
@@ -98,7 +96,7 @@ function fileDigest(place: string, stat: fs.BigIntStats): string {
   return digest
 }
 
-function largeFileDigest(place: string): string {
+function largeFileDigest(place: Place): string {
   const sum = createHash('sha256')
   const buffer = Buffer.allocUnsafe(1 << 20)
   const fd = fs.openSync(place, 'r')

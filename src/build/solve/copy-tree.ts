@@ -1,10 +1,10 @@
 /** Copying between two trees, with everything that a file carries: owner, mode, times, links, holes, attributes, nodes. */
 import * as fs from 'node:fs'
 import { hasCode, invalid } from '../../errors.ts'
-import * as linux from '../../linux/index.ts'
 import type { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import { changeMode } from '../plan/mode.ts'
 import type { Linker } from './linker.ts'
+import { attributesOf, encodePath, makeNode, type Place, readLink, setAttribute, setTimes } from './place.ts'
 import { type Folder, split, type Tree, using } from './tree.ts'
 
 export interface CopyOptions {
@@ -56,13 +56,13 @@ export function copyEntry(
       fs.copyFileSync(source, place, fs.constants.COPYFILE_EXCL)
       break
     case fs.constants.S_IFLNK:
-      fs.symlinkSync(fs.readlinkSync(source), place)
+      fs.symlinkSync(encodePath(readLink(source)), place)
       break
     case fs.constants.S_IFSOCK:
       return
     default: {
       const device = Number(stat.rdev)
-      linux.mknod(place, Number(stat.mode), major(device), minor(device))
+      makeNode(place, Number(stat.mode), major(device), minor(device))
     }
   }
   copyMetadata(source, place, stat, options)
@@ -128,7 +128,7 @@ function hasIncluded(from: Folder, name: string, relative: string, exclude: Igno
 }
 
 /** A file is replaced; a folder is in the way. */
-function makeRoom(place: string, name: () => string): void {
+function makeRoom(place: Place, name: () => string): void {
   const existing = fs.lstatSync(place, { throwIfNoEntry: false })
   if (!existing) return
   if (existing.isDirectory()) throw invalid(`cannot replace to directory ${name()} with file`)
@@ -137,8 +137,8 @@ function makeRoom(place: string, name: () => string): void {
 
 /** Owner first: changing it clears setuid bits and capabilities. Times last. */
 export function copyMetadata(
-  source: string,
-  place: string,
+  source: Place,
+  place: Place,
   stat: fs.BigIntStats,
   options: Pick<CopyOptions, 'owner' | 'mode'>,
 ): void {
@@ -151,23 +151,21 @@ export function copyMetadata(
     fs.chmodSync(place, mode === undefined ? bits : changeMode(bits, mode, isFolder))
   }
   copyAttributes(source, place)
-  linux.lutimens(place, stat.atimeNs, stat.mtimeNs)
+  setTimes(place, stat.atimeNs, stat.mtimeNs)
 }
 
-function copyAttributes(source: string, place: string): void {
-  let names: string[]
+function copyAttributes(source: Place, place: Place): void {
+  let found: Map<string, Buffer>
   try {
-    names = linux.listxattr(source)
+    found = attributesOf(source)
   } catch (error) {
     if (hasCode(error, 'ENOTSUP', 'EOPNOTSUPP')) return
     throw error
   }
-  for (const name of names) {
+  for (const [name, value] of found) {
     if (name.startsWith('trusted.overlay.') || name === 'security.selinux') continue
-    const value = linux.getxattr(source, name)
-    if (!value) continue
     try {
-      linux.setxattr(place, name, value)
+      setAttribute(place, name, value)
     } catch (error) {
       if (!hasCode(error, 'ENOTSUP', 'EOPNOTSUPP', 'EPERM')) throw error
     }

@@ -2,7 +2,6 @@
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { hasCode, invalid, notFound } from '../../errors.ts'
-import * as linux from '../../linux/index.ts'
 import { resolveUser, type UserQuery } from '../../runtime/user.ts'
 import { IgnoreMatcher } from '../dockerfile/ignore.ts'
 import { changeMode } from '../plan/mode.ts'
@@ -11,6 +10,7 @@ import { isArchive, unpackArchive } from './archive.ts'
 import { type CopyOptions, copyContents, copyEntry } from './copy-tree.ts'
 import type { Linker } from './linker.ts'
 import { findSources, splitPivot } from './match.ts'
+import { type Place, setTimes } from './place.ts'
 import { type Folder, split, Tree, using } from './tree.ts'
 
 export interface ActionContext {
@@ -88,9 +88,9 @@ function ensureFolder(
   })
 }
 
-function stamp({ epoch }: ActionContext, place: string): void {
-  if (epoch !== undefined)
-    linux.lutimens(place, BigInt(epoch) * 1_000_000_000n, BigInt(epoch) * 1_000_000_000n)
+function stamp({ epoch }: ActionContext, place: Place): void {
+  const time = BigInt(epoch ?? 0) * 1_000_000_000n
+  if (epoch !== undefined) setTimes(place, time, time)
 }
 
 function makeFile(context: ActionContext, action: Extract<FileAction, { action: 'mkfile' }>): void {

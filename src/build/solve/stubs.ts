@@ -3,7 +3,7 @@
  * that were not there before: they are taken away again, so that they do not end in a layer.
  */
 import * as fs from 'node:fs'
-import * as linux from '../../linux/index.ts'
+import { type Place, setTimes } from './place.ts'
 import { split, type Tree, using } from './tree.ts'
 
 /** What every container has mounted. */
@@ -52,12 +52,12 @@ export class StubKeeper {
     for (const parent of touched) {
       const times = this.#times.get(parent)
       const folder = times && this.#tree.tryFolder(parent)
-      if (folder) using(folder, open => linux.lutimens(open.at('.'), times.atime, times.mtime))
+      if (folder) using(folder, open => setTimes(open.at('.'), times.atime, times.mtime))
     }
   }
 }
 
-function removeIfEmpty(place: string): boolean {
+function removeIfEmpty(place: Place): boolean {
   const stat = fs.lstatSync(place, { throwIfNoEntry: false })
   if (!stat) return false
   try {

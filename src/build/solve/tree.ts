@@ -4,8 +4,9 @@
  */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import { hasCode, notImplemented } from '../../errors.ts'
+import { hasCode } from '../../errors.ts'
 import * as linux from '../../linux/index.ts'
+import { decodeName, encodePath, isOdd, type Place, readLink } from './place.ts'
 
 const FOLDER = linux.O_PATH | fs.constants.O_DIRECTORY
 
@@ -18,17 +19,22 @@ export class Folder {
   }
 
   /** A path that names `name` in this folder; `name` is one component, and not `..`. */
-  at(name: string): string {
+  at(name: string): Place {
+    return encodePath(this.#text(name))
+  }
+
+  #text(name: string): string {
     return name === '' ? `/proc/self/fd/${this.fd}/.` : `/proc/self/fd/${this.fd}/${name}`
   }
 
   /** Where `name` is, seen from the root of the mount: for messages. */
   path(name: string): string {
-    return path.posix.join(fs.readlinkSync(`/proc/self/fd/${this.fd}`), name)
+    return path.posix.join(readLink(`/proc/self/fd/${this.fd}`), name)
   }
 
   /** What a plain folder in here opens as; links are not followed. */
   enter(name: string): Folder {
+    if (isOdd(name)) return new Folder(fs.openSync(this.at(name), FOLDER | fs.constants.O_NOFOLLOW))
     return new Folder(
       linux.openat2(this.fd, name, {
         flags: FOLDER | fs.constants.O_NOFOLLOW,
@@ -38,15 +44,14 @@ export class Folder {
   }
 
   names(): string[] {
-    const names = fs.readdirSync(this.at('')).sort()
-    const lost = names.find(name => name.includes('\ufffd'))
-    if (lost === undefined) return names
-    throw notImplemented(`${this.path(lost)}: copying files whose names are not UTF-8 is not implemented`)
+    const names = fs.readdirSync(this.#text(''))
+    const isLost = names.some(name => name.includes('\ufffd'))
+    return (isLost ? fs.readdirSync(this.#text(''), 'buffer').map(decodeName) : names).sort()
   }
 
   /** Names of the regular files. */
   files(): Set<string> {
-    const entries = fs.readdirSync(this.at(''), { withFileTypes: true })
+    const entries = fs.readdirSync(this.#text(''), { withFileTypes: true })
     return new Set(entries.filter(entry => entry.isFile()).map(entry => entry.name))
   }
 
@@ -74,9 +79,7 @@ export class Tree {
 
   /** The folder at `file`, links followed inside the root. Throws ENOENT, ENOTDIR. */
   folder(file: string): Folder {
-    return new Folder(
-      linux.openat2(this.rootFd, inside(file), { flags: FOLDER, resolve: linux.RESOLVE_IN_ROOT }),
-    )
+    return new Folder(this.#open(file, FOLDER))
   }
 
   /** As {@link folder}; `undefined` where there is none. */
@@ -94,7 +97,7 @@ export class Tree {
     let fd: number
     try {
       const flags = linux.O_PATH | (follow ? 0 : fs.constants.O_NOFOLLOW)
-      fd = linux.openat2(this.rootFd, inside(file), { flags, resolve: linux.RESOLVE_IN_ROOT })
+      fd = this.#open(file, flags)
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined
       throw error
@@ -110,10 +113,7 @@ export class Tree {
   read(file: string): string {
     let fd: number
     try {
-      fd = linux.openat2(this.rootFd, inside(file), {
-        flags: fs.constants.O_RDONLY,
-        resolve: linux.RESOLVE_IN_ROOT,
-      })
+      fd = this.#open(file, fs.constants.O_RDONLY)
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return ''
       throw error
@@ -129,7 +129,7 @@ export class Tree {
   real(file: string): string | undefined {
     let fd: number
     try {
-      fd = linux.openat2(this.rootFd, inside(file), { flags: linux.O_PATH, resolve: linux.RESOLVE_IN_ROOT })
+      fd = this.#open(file, linux.O_PATH)
     } catch (error) {
       if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined
       throw error
@@ -146,9 +146,30 @@ export class Tree {
     return path.posix.join(this.#pathOf(folder.fd), name)
   }
 
+  /** From the first name on that is not UTF-8, links are not followed. */
+  #open(file: string, flags: number): number {
+    const parts = inside(file).split('/')
+    const odd = parts.findIndex(isOdd)
+    const plain = odd < 0 ? inside(file) : parts.slice(0, odd).join('/') || '.'
+    const resolve = linux.RESOLVE_IN_ROOT
+    if (odd < 0) return linux.openat2(this.rootFd, plain, { flags, resolve })
+    let fd = linux.openat2(this.rootFd, plain, { flags: FOLDER, resolve })
+    for (let index = odd; index < parts.length; index++) {
+      const folder = new Folder(fd)
+      try {
+        const isLast = index === parts.length - 1
+        const place = folder.at(parts[index]!)
+        fd = fs.openSync(place, (isLast ? flags : FOLDER) | fs.constants.O_NOFOLLOW)
+      } finally {
+        folder.close()
+      }
+    }
+    return fd
+  }
+
   #pathOf(fd: number): string {
-    const found = fs.readlinkSync(`/proc/self/fd/${fd}`)
-    const root = fs.readlinkSync(`/proc/self/fd/${this.rootFd}`)
+    const found = readLink(`/proc/self/fd/${fd}`)
+    const root = readLink(`/proc/self/fd/${this.rootFd}`)
     const rest = root === '/' ? found : found.slice(root.length)
     return rest === '' ? '/' : rest
   }
