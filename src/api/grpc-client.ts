@@ -95,11 +95,16 @@ export class RpcStream {
     return this.#stream.write(framed)
   }
 
-  /** A message whose only field, number 1, is these bytes. They are not copied: resolves when they may change again. */
-  sendBytes(data: Uint8Array): Promise<void> {
-    const head = Buffer.allocUnsafe(16)
+  /**
+   * A message that ends in a field of these bytes, `before` being its other fields. They are not copied: resolves when they may change
+   * again.
+   */
+  sendBytes(data: Uint8Array, field = 1, before: Uint8Array = new Uint8Array(0)): Promise<void> {
+    const head = Buffer.allocUnsafe(16 + before.length)
     let at = 5
-    head[at++] = 0x0a
+    head.set(before, at)
+    at += before.length
+    head[at++] = (field << 3) | 2
     for (let left = data.length; ; left >>>= 7) {
       head[at++] = left > 0x7f ? (left & 0x7f) | 0x80 : left
       if (left <= 0x7f) break
@@ -108,7 +113,10 @@ export class RpcStream {
     head.writeUInt32BE(at - 5 + data.length, 1)
     this.#stream.write(head.subarray(0, at))
     return new Promise((resolve, reject) => {
-      this.#stream.write(data, error => (error ? reject(error) : resolve()))
+      this.#stream.write(data, error => {
+        if (!error) resolve()
+        else this.ended.then(() => reject(error), reject) // which says why
+      })
     })
   }
 

@@ -26,6 +26,7 @@ import type { RpcStream } from './grpc-client.ts'
 import { type Packet, Packet_PacketType, PacketSchema, type Stat } from './proto/gen/stat_pb.js'
 import type { Session } from './session.ts'
 import { type Index, newVersion, readIndex, type Told, writeIndex } from './session-index.ts'
+import { noteSpent } from './spent-buffers.ts'
 
 const { PACKET_STAT, PACKET_REQ, PACKET_DATA, PACKET_FIN, PACKET_ERR } = Packet_PacketType
 
@@ -93,8 +94,8 @@ interface Incoming {
   stat: Stat
   place: string
   told: Told
-  /** While more of it is to come. */
-  open?: { fd: number; sum: Hash }
+  /** While more of it is to come. The sum is in hex already where the file came in one piece. */
+  open?: { fd: number; sum: Hash | string }
 }
 
 class Receiver {
@@ -212,15 +213,28 @@ class Receiver {
     if (!file) throw invalid('the client sent a file that was not asked for')
     if (data.length === 0) {
       this.#incoming.delete(number)
-      const { fd, sum } = file.open ?? { fd: openNew(file.place, file.stat), sum: createHash('sha256') }
-      this.#finishFile(file, fd, sum.digest('hex'))
+      const { fd, sum } = file.open ?? { fd: openNew(file.place, file.stat), sum: hash('sha256', '') }
+      this.#finishFile(file, fd, typeof sum === 'string' ? sum : sum.digest('hex'))
       return
     }
-    file.open ??= { fd: openNew(file.place, file.stat), sum: createHash('sha256') }
-    writeAll(file.open.fd, data)
-    file.open.sum.update(data)
+    this.#write(file, data)
+    noteSpent(data.length)
     this.#bytes += data.length
     this.#options.onProgress(this.#bytes, this.#files)
+  }
+
+  #write(file: Incoming, data: Uint8Array): void {
+    const { stat, place } = file
+    if (!file.open && BigInt(data.length) === stat.size) {
+      file.open = { fd: openNew(place, stat), sum: hash('sha256', data) }
+    } else {
+      file.open ??= { fd: openNew(place, stat), sum: createHash('sha256') }
+      // One that became larger while it was sent.
+      if (typeof file.open.sum === 'string')
+        file.open.sum = createHash('sha256').update(fs.readFileSync(place))
+      file.open.sum.update(data)
+    }
+    writeAll(file.open.fd, data)
   }
 
   #finishFile(

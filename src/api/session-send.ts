@@ -14,13 +14,17 @@ import {
   GO_STICKY,
   GO_SYMLINK,
 } from './go-mode.ts'
+import type { RpcStream } from './grpc-client.ts'
 import { Packet_PacketType, PacketSchema, type Stat } from './proto/gen/stat_pb.js'
 import type { Session } from './session.ts'
 
 const { PACKET_STAT, PACKET_REQ, PACKET_DATA, PACKET_FIN, PACKET_ERR } = Packet_PacketType
 
 /** Bytes in one packet. */
-const CHUNK = 32 * 1024
+const CHUNK = 128 * 1024
+
+/** Number of the field `data` of a packet. */
+const DATA_FIELD = 4
 
 /** Send everything in `folder` to the client's output `exporter`. */
 export async function sendFiles(
@@ -51,6 +55,7 @@ export async function sendFiles(
   void stream.ended.finally(() => wake()).catch(() => {})
   try {
     const files: string[] = []
+    const buffers = [Buffer.allocUnsafeSlow(CHUNK), Buffer.allocUnsafeSlow(CHUNK)]
     for (const stat of walk(folder, '', new Map())) {
       files.push(stat.path)
       await send({ type: PACKET_STAT, stat })
@@ -69,7 +74,8 @@ export async function sendFiles(
         })
         continue
       }
-      await sendContent(path.join(folder, files[id] ?? ''), id, send)
+      await sendContent(path.join(folder, files[id] ?? ''), id, stream, buffers)
+      await send({ type: PACKET_DATA, ID: id })
     }
     if (!broken) await send({ type: PACKET_FIN })
     stream.end()
@@ -79,20 +85,22 @@ export async function sendFiles(
   }
 }
 
-async function sendContent(
-  file: string,
-  ID: number,
-  send: (fields: { type: Packet_PacketType; ID: number; data?: Uint8Array }) => Promise<void>,
-): Promise<void> {
+/** While one buffer is sent, the other one is filled. */
+async function sendContent(file: string, ID: number, stream: RpcStream, buffers: Buffer[]): Promise<void> {
+  const before = toBinary(PacketSchema, create(PacketSchema, { type: PACKET_DATA, ID }))
   const fd = fs.openSync(file, 'r')
+  let sent = Promise.resolve()
   try {
-    for (;;) {
-      const data = Buffer.allocUnsafe(CHUNK)
-      const length = fs.readSync(fd, data)
+    for (let turn = 0; ; turn++) {
+      const buffer = buffers[turn % 2]!
+      const length = fs.readSync(fd, buffer)
       if (length === 0) break
-      await send({ type: PACKET_DATA, ID, data: data.subarray(0, length) })
+      const next = stream.sendBytes(buffer.subarray(0, length), DATA_FIELD, before)
+      next.catch(() => {}) // told by the next turn
+      await sent
+      sent = next
     }
-    await send({ type: PACKET_DATA, ID })
+    await sent
   } finally {
     fs.closeSync(fd)
   }
