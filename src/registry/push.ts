@@ -6,7 +6,7 @@ import type { ImageStore } from '../image/image-store.ts'
 import { canonical, canonicalName, type Reference, withDigest } from '../image/reference.ts'
 import type { Semaphore } from '../image/semaphore.ts'
 import { StoredImage } from '../image/stored-image.ts'
-import type { Descriptor, Image, Layer } from '../image/types.ts'
+import type { Descriptor, Digest, Image, Layer } from '../image/types.ts'
 import { LayerProgress, say } from './progress.ts'
 import type { Repository } from './repository.ts'
 import { type RetryPolicy, retrying } from './retry.ts'
@@ -33,12 +33,18 @@ export interface PushShared {
   policy: RetryPolicy
 }
 
+/** One push of one or many tags to one repository. */
+export interface Push extends PushShared {
+  /** Blobs of ours that are there, by their digests here, and as what: the next tag need not ask again. */
+  sent: Map<Digest, Descriptor>
+}
+
 /**
  * Push the manifest that `reference` (with a tag) stands for; one whose layers are plain tars goes with compressed ones. Layers
  * first, the manifest last: nobody sees a part of an image.
  */
 export async function pushReference(
-  shared: PushShared,
+  shared: Push,
   repository: Repository,
   reference: Reference,
   descriptor: Descriptor,
@@ -52,7 +58,9 @@ export async function pushReference(
     for (const digest of image.contents) lease.add(digest)
     const layers = await pushLayers(shared, repository, reference, image, lease, options)
     const pushed = withLayers(image, layers)
-    await upload(images.content, repository, image.manifest.config, { signal, policy })
+    const { config } = image.manifest
+    if (!shared.sent.has(config.digest)) await upload(images.content, repository, config, { signal, policy })
+    shared.sent.set(config.digest, config)
     await retrying(() => repository.putManifest(reference.tag!, pushed.manifestBytes, descriptor.mediaType), {
       signal,
       policy,
@@ -76,7 +84,7 @@ export async function pushReference(
 
 /** All layers of `image`, as they are in the repository afterwards, lowest first. */
 async function pushLayers(
-  shared: PushShared,
+  shared: Push,
   repository: Repository,
   reference: Reference,
   image: Image,
@@ -104,7 +112,7 @@ async function pushLayers(
 }
 
 async function pushLayer(
-  shared: PushShared,
+  shared: Push,
   repository: Repository,
   reference: Reference,
   layer: Layer,
@@ -112,7 +120,13 @@ async function pushLayer(
   lease: Lease,
   signal: AbortSignal,
 ): Promise<Descriptor> {
-  const { images, uploads, slots, policy } = shared
+  const { images, uploads, slots, policy, sent } = shared
+  const before = sent.get(layer.digest)
+  if (before !== undefined) {
+    lease.add(before.digest)
+    progress.step('Layer already exists')
+    return before
+  }
   const work = (emit: (event: UploadEvent) => void, stop: AbortSignal): Promise<PushedLayer> =>
     slots.run(
       async () => {
@@ -152,6 +166,7 @@ async function pushLayer(
   if (uploaded.how === 'existed') progress.step('Layer already exists')
   else if (uploaded.how === 'mounted') progress.step(`Mounted from ${uploaded.from}`)
   else progress.step('Pushed')
+  sent.set(layer.digest, descriptor)
   return descriptor
 }
 

@@ -130,8 +130,9 @@ export class Registries implements RegistryService {
     try {
       return await this.#with(reference, 'pull,push', options, async repository => {
         const pushed: PushResult[] = []
+        const push = { ...this.#pushes, sent: new Map() }
         for (const one of local) {
-          pushed.push(await pushReference(this.#pushes, repository, one.reference, one.descriptor, options))
+          pushed.push(await pushReference(push, repository, one.reference, one.descriptor, options))
         }
         return pushed
       })
