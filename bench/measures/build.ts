@@ -1,4 +1,5 @@
 /** Builds through the same client: BuildKit's protocol, and the classic builder's. */
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
@@ -111,6 +112,22 @@ async function prepareContext(target: Target): Promise<() => Promise<void>> {
   return cleanUp
 }
 
+const memory = (what: string, work: (target: Target, folder: string) => Promise<void>): Measure => ({
+  name: `engine's highest resident memory while it ${what}`,
+  unit: 'MB',
+  better: 'lower',
+  limit: 200,
+  rounds: 1,
+  prepare: async () => cleanUp,
+  async sample(target) {
+    const folder = makeFolder()
+    made.push(folder)
+    const peak = memoryPeak(target.enginePids())
+    await work(target, folder)
+    return peak()
+  },
+})
+
 export const buildMeasures: Measure[] = [
   twenty(6, false),
   twenty(6, true),
@@ -140,19 +157,17 @@ export const buildMeasures: Measure[] = [
   measure('build: four stages of a CPU-second each on two cores', 1, 3, {
     sample: target => build(target, { dockerfile: FOUR, args: ['--no-cache'] }),
   }),
-  {
-    name: "engine's highest resident memory while it builds and sends a layer of 1 GB",
-    unit: 'MB',
-    better: 'lower',
-    limit: 200,
-    rounds: 1,
-    prepare: async () => cleanUp,
-    async sample(target) {
-      const peak = memoryPeak(target.enginePids())
-      const dockerfile = 'FROM busybox\nRUN head -c 1000000000 /dev/urandom > /large\n'
-      await build(target, { dockerfile, args: ['--no-cache'] })
-      await build(target, { dockerfile, args: ['-o', 'type=tar,dest=/dev/null'] })
-      return peak()
-    },
-  },
+  memory('builds and sends a layer of 1 GB', async (target, folder) => {
+    const dockerfile = 'FROM busybox\nRUN head -c 1000000000 /dev/urandom > /large\n'
+    await build(target, { dockerfile, folder, args: ['--no-cache'] })
+    await build(target, { dockerfile, folder, args: ['-o', 'type=tar,dest=/dev/null'] })
+  }),
+  memory('takes, copies and sends a file of 1 GB', async (target, folder) => {
+    execFileSync('sh', ['-c', 'head -c 1000000000 /dev/urandom > large'], { cwd: folder })
+    const dockerfile = 'FROM busybox\nCOPY large /large\n'
+    await build(target, { dockerfile, folder })
+    for (const type of ['docker,dest=/dev/null', `local,dest=${folder}/out`]) {
+      await build(target, { dockerfile, folder, args: ['-o', `type=${type}`] })
+    }
+  }),
 ]
