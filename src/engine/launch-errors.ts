@@ -27,7 +27,7 @@ export function containerLaunchFailure(error: unknown, launched: Launched, said?
   }
   if (!(error instanceof LaunchError)) return plain(error)
   if (said) return failure(CREATE + said)
-  const text = describe(error, launched)
+  const text = launchProblem(error, launched)
   const message = CREATE + (error.section === 'init' ? INIT : 'runc create failed: ') + text
   return failure(message)
 }
@@ -35,7 +35,7 @@ export function containerLaunchFailure(error: unknown, launched: Launched, said?
 /** The text that an exec's client reads, and its exit code. */
 export function execLaunchFailure(error: unknown, command: string, cwd: string): LaunchFailure {
   if (!(error instanceof LaunchError)) return plain(error)
-  return failure(EXEC + describe(error, { command, cwd }))
+  return failure(EXEC + launchProblem(error, { command, cwd }))
 }
 
 function plain(error: unknown): LaunchFailure {
@@ -79,7 +79,8 @@ const ERRNO_TEXT: Record<string, string> = {
   EAGAIN: 'resource temporarily unavailable',
 }
 
-function describe(error: LaunchError, { command, cwd, sysctls }: Launched): string {
+/** What was wrong, without what was to be done. */
+export function launchProblem(error: LaunchError, { command, cwd, sysctls }: Launched): string {
   const text = ERRNO_TEXT[error.code] ?? error.message
   switch (error.op) {
     case 'program':

@@ -151,6 +151,19 @@ describe('outputs of a build', { skip: cannotRunDaemon() }, () => {
     assert.match(stderr, /squash/)
   })
 
+  test('a compression that layers are not given is refused', async () => {
+    const output = `type=oci,dest=${file('small.tar')},compression=zstd`
+    const { code, stderr } = await docker('buildx', 'build', '-o', output, context)
+    assert.notEqual(code, 0)
+    assert.match(stderr, /compression zstd for the exporter oci is not implemented/)
+  })
+
+  test('why a program cannot be started is shown', async () => {
+    const wanting = write({ Dockerfile: 'FROM busybox\nRUN ["/nosuch"]\n' })
+    const { stderr } = await docker('build', '--progress=plain', wanting)
+    assert.match(stderr, /exec: "\/nosuch": stat \/nosuch: no such file or directory/)
+  })
+
   test('more than a step may is allowed by name only', async () => {
     const wanting = (flag: string) => write({ Dockerfile: `FROM busybox\nRUN ${flag} true\n` })
     for (const [flag, name] of [

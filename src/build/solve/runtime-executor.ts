@@ -66,7 +66,7 @@ export class RuntimeExecutor implements StepExecutor {
         signal.removeEventListener('abort', kill)
       }
     } catch (error) {
-      if (error instanceof LaunchError) throw startError(error, op)
+      if (error instanceof LaunchError) throw startError(error, request)
       throw error
     } finally {
       await task?.delete()
