@@ -7,14 +7,17 @@ import { after, before, beforeEach, describe, test } from 'node:test'
 import { cannotRunDaemon, Daemon } from './support/daemon.ts'
 import { eventually } from './support/eventually.ts'
 import { leftovers } from './support/leftovers.ts'
+import { memoryPeak } from './support/memory.ts'
 import { loadNoise } from './support/noise.ts'
 import { type Beside, startGantryRegistry, Tap } from './support/registry.ts'
 
 /** Through the tap. */
 const HOST = '127.0.0.1:5000'
-/** Of the layer that is cut. It does not compress. */
-const SIZE = 12 << 20
-const HOLD = 7 << 20
+/** Of the layer that is cut, which does not compress. At length: `SHIP_LAYER_MB=2048`. */
+const SIZE = Number(process.env['SHIP_LAYER_MB'] ?? 12) * 2 ** 20
+const HOLD = Math.floor((SIZE / 12) * 7)
+/** What the daemon may have of memory, in MB, however large a layer is. */
+const MEMORY = 400
 /** What may be under way and is not yet safe: a write's batch, and what the sockets between us hold. */
 const UNDER_WAY = 4 << 20
 
@@ -69,7 +72,9 @@ describe('a transfer that is cut off', { skip: cannotRunDaemon() }, () => {
   /** What is asked for by a pull that goes on: the rest of the layer, and nothing else of it. */
   async function assertGoesOn(): Promise<void> {
     await tap.set({})
+    const memory = memoryPeak([daemon.pid!])
     await daemon.ok('pull', name)
+    assert.ok(memory() < MEMORY, `${memory()} MB`)
     await eventually(() => assert.ok(tap.downloads.some(({ sent }) => sent > 1 << 20)))
     const [rest, ...others] = tap.downloads.filter(({ sent }) => sent > 10_000)
     assert.deepEqual(others, [])
@@ -123,7 +128,9 @@ describe('a transfer that is cut off', { skip: cannotRunDaemon() }, () => {
     await tap.cut()
     await daemon.start()
     await tap.set({})
+    const memory = memoryPeak([daemon.pid!])
     await daemon.ok('push', `${HOST}/up:1`)
+    assert.ok(memory() < MEMORY, `${memory()} MB`)
     await eventually(() => assert.ok(tap.requests.some(({ url }) => url.endsWith('/manifests/1'))))
     const sent = tap.uploads
       .filter(({ status }) => status === 202)
