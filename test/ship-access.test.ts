@@ -1,5 +1,6 @@
 /** Registries that ask who comes: passwords over TLS, tokens with rights, and what the client is told. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -123,6 +124,20 @@ describe('a registry that asks who comes', { skip: cannotRunDaemon() }, () => {
     assert.match(denied.stderr, /denied: requested access to the resource is denied/)
   })
 
+  test('buildx asks for tokens in its own way', { skip: noBuildx() }, async () => {
+    await succeeds(as('ann')('login', '-u', 'ann', '-p', 'right', BEARER))
+    await daemon.ok('tag', 'busybox', `${BEARER}/team/tools:1`)
+    const pushed = await succeeds(as('ann')('push', `${BEARER}/team/tools:1`))
+    const digest = /sha256:[0-9a-f]{64}/.exec(pushed)![0]
+    const tools = (...args: string[]) =>
+      daemon.inNetwork(
+        ...['env', `DOCKER_HOST=${daemon.host}`, `DOCKER_CONFIG=${file('config-ann')}`],
+        ...['docker', 'buildx', 'imagetools', ...args],
+      )
+    tools('create', '-t', `${BEARER}/team/tools:all`, `${BEARER}/team/tools:1`)
+    assert.ok(tools('inspect', '--raw', `${BEARER}/team/tools:all`).includes(digest))
+  })
+
   test('a registry without TLS, where the daemon was told so', async () => {
     const name = '10.178.0.1:5003/box'
     await daemon.ok('tag', 'busybox', name)
@@ -136,3 +151,12 @@ describe('a registry that asks who comes', { skip: cannotRunDaemon() }, () => {
     )
   })
 })
+
+function noBuildx(): string | false {
+  try {
+    execFileSync('docker', ['buildx', 'version'], { stdio: 'pipe' })
+    return false
+  } catch {
+    return 'needs buildx (Debian: apt-get install docker-buildx)'
+  }
+}
