@@ -20,6 +20,8 @@ export interface Wanted {
   traced: TraceInput[]
   /** What the new layer goes upon. */
   below: Root
+  /** Roots that it looks into without their content being part of the key. */
+  mounted?: readonly Root[]
   work: (upperdir: string, mountFd: number) => Promise<void>
 }
 
@@ -51,15 +53,23 @@ export class Results {
   }
 
   async #find(wanted: Wanted, watch: Watch): Promise<Root> {
-    const { vertex, key, type } = wanted
+    const { vertex, key, type, below, mounted = [] } = wanted
     const { records } = this.#solver.options
+    // A step that it stands on may have been made anew since, and have come to something else.
+    // What an imported cache only tells of was not made anew.
+    const { layers } = this.#solver.options
+    const isTold = [below, ...mounted].some(one => one.layers.some(id => layers.isDeferred(id)))
+    const find = (): CacheRecord | undefined => {
+      const record = vertex.ignoreCache ? undefined : records.find(key)
+      return record && (isTold || (isOver(record, below) && isOf(record, mounted))) ? record : undefined
+    }
     const take = (record: CacheRecord): Root => {
       records.touch(record)
       this.#releases.push(records.hold(record.id))
       watch.cached = true
       return rootOf(record)
     }
-    const known = vertex.ignoreCache ? undefined : records.find(key)
+    const known = find()
     if (known) return take(known)
     const told = vertex.ignoreCache || type !== 'regular' ? undefined : this.#session.imported?.find(key)
     if (told) {
@@ -67,7 +77,7 @@ export class Results {
       return this.#defer(wanted, told)
     }
     return this.#solver.locks.run(key, async () => {
-      const made = vertex.ignoreCache ? undefined : records.find(key)
+      const made = find()
       if (made) return take(made)
       return this.#solver.slots.run(async () => {
         watch.start()
@@ -148,3 +158,11 @@ export class Results {
     return root
   }
 }
+
+/** Whether a result was made upon these very layers. */
+const isOver = ({ layers }: CacheRecord, below: Root): boolean =>
+  layers.length === below.layers.length + 1 && below.layers.every((layer, index) => layers[index] === layer)
+
+/** Whether a result was made with these very roots, as far as they are steps' results. */
+const isOf = ({ parents }: CacheRecord, mounted: readonly Root[]): boolean =>
+  mounted.every(({ layers }) => layers.length === 0 || parents.includes(layers.at(-1)!))

@@ -70,7 +70,9 @@ export class Solver {
   /** Digests of what is selected from `source`; `undefined` for nothing. */
   async selectionDigests(source: Solved, selections: Selection[]): Promise<(string | undefined)[]> {
     if (!isRoot(source)) return Promise.all(selections.map(each => this.#localDigest(source.local, each)))
-    const keys = selections.map(selection => `${source.key} ${canonical(selection)}`)
+    // Of the very layers: the same step may have come to something else when it was made anew.
+    const place = source.layers.length > 0 ? source.layers.join() : source.key
+    const keys = selections.map(selection => `${place} ${canonical(selection)}`)
     if (keys.every(key => this.#selections.has(key))) return keys.map(key => this.#selections.get(key))
     const { files, layers } = this.options
     const fd = await layers.mount(source)

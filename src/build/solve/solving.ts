@@ -164,12 +164,14 @@ export class Solving {
   async #exec(vertex: Vertex, op: ExecOp, inputs: Solved[], watch: Watch): Promise<Root> {
     const root = await this.#asRoot(vertex, op.root, inputs)
     const mounted: string[] = []
+    const roots: Root[] = []
     const traced: TraceInput[] = [{ key: root.key }]
     for (const mount of op.mounts) {
       if ((mount.type !== 'bind' && mount.type !== 'cache') || mount.from === undefined) continue
       const from = inputs[mount.from]!
       if (isRoot(from)) {
         mounted.push(`${from.key} ${mount.source}`)
+        roots.push(from)
         traced.push({ key: from.key })
       } else {
         const selection = { source: mount.source, exclude: [], parents: false }
@@ -183,7 +185,10 @@ export class Solving {
     const key = digestText('exec', canonical(kept), canonical(vertex.platform), root.key, ...mounted)
     const work = (_: string, rootFd: number) =>
       runStep({ solver: this.#solver, session: this.session, vertex, op, inputs, rootFd })
-    return this.#steps.get({ vertex, key, type: 'regular', inputs, traced, below: root, work }, watch)
+    return this.#steps.get(
+      { vertex, key, type: 'regular', inputs, traced, below: root, mounted: roots, work },
+      watch,
+    )
   }
 
   async #file(vertex: Vertex, op: FileOp, inputs: Solved[], watch: Watch): Promise<Root> {
