@@ -7,7 +7,6 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
@@ -62,15 +61,6 @@ static napi_value Setxattr(napi_env env, napi_callback_info info) {
   return answer(&c, failed(result));
 }
 
-static napi_value Removexattr(napi_env env, napi_callback_info info) {
-  struct call c = call_begin(env, info);
-  char *path = arg_string(&c, 0), *name = arg_string(&c, 1);
-  int result = !path               ? fremovexattr((int)arg_int(&c, 0), name)
-               : arg_bool(&c, 2) ? removexattr(path, name)
-                                   : lremovexattr(path, name);
-  return answer(&c, failed(result));
-}
-
 static napi_value Mknod(napi_env env, napi_callback_info info) {
   struct call c = call_begin(env, info);
   dev_t device = makedev((unsigned)arg_int(&c, 3), (unsigned)arg_int(&c, 4));
@@ -84,29 +74,6 @@ static napi_value Utimens(napi_env env, napi_callback_info info) {
   if (size != 32) return answer(&c, -EINVAL);
   struct timespec pair[2] = {{times[0], times[1]}, {times[2], times[3]}};
   return answer(&c, failed(utimensat((int)arg_int(&c, 0), arg_string(&c, 1), pair, (int)arg_int(&c, 3))));
-}
-
-static napi_value Fallocate(napi_env env, napi_callback_info info) {
-  struct call c = call_begin(env, info);
-  return answer(&c, failed(fallocate((int)arg_int(&c, 0), (int)arg_int(&c, 1), arg_int(&c, 2), arg_int(&c, 3))));
-}
-
-static napi_value Lseek(napi_env env, napi_callback_info info) {
-  struct call c = call_begin(env, info);
-  return answer(&c, failed(lseek((int)arg_int(&c, 0), arg_int(&c, 1), (int)arg_int(&c, 2))));
-}
-
-static napi_value Statfs(napi_env env, napi_callback_info info) {
-  struct call c = call_begin(env, info);
-  struct statfs fs;
-  size_t size;
-  int64_t *into = arg_bytes(&c, 1, &size);
-  if (size != 56) return answer(&c, -EINVAL);
-  int result = statfs(arg_string(&c, 0), &fs);
-  if (result < 0) return answer(&c, -errno);
-  int64_t values[7] = {(uint32_t)fs.f_type, fs.f_bsize, (int64_t)fs.f_blocks, (int64_t)fs.f_bfree, (int64_t)fs.f_bavail, (int64_t)fs.f_files, (int64_t)fs.f_ffree};
-  memcpy(into, values, sizeof values);
-  return answer(&c, 0);
 }
 
 static napi_value Flock(napi_env env, napi_callback_info info) {
@@ -130,11 +97,6 @@ static napi_value MemfdCreate(napi_env env, napi_callback_info info) {
     done += (size_t)written;
   }
   return answer(&c, fd);
-}
-
-static napi_value Fcntl(napi_env env, napi_callback_info info) {
-  struct call c = call_begin(env, info);
-  return answer(&c, failed(fcntl((int)arg_int(&c, 0), (int)arg_int(&c, 1), arg_int(&c, 2))));
 }
 
 static napi_value AddInodeFlags(napi_env env, napi_callback_info info) {
@@ -187,16 +149,11 @@ const struct function file_functions[] = {
     {"getxattr", Getxattr},
     {"listxattr", Listxattr},
     {"setxattr", Setxattr},
-    {"removexattr", Removexattr},
     {"mknod", Mknod},
     {"utimens", Utimens},
-    {"fallocate", Fallocate},
-    {"lseek", Lseek},
-    {"statfs", Statfs},
     {"flock", Flock},
     {"syncfs", Syncfs},
     {"memfdCreate", MemfdCreate},
-    {"fcntl", Fcntl},
     {"addInodeFlags", AddInodeFlags},
     {0},
 };

@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 
 struct spawning {
@@ -103,24 +102,9 @@ static napi_value Kill(napi_env env, napi_callback_info info) {
   return answer(&c, failed(kill((pid_t)arg_int(&c, 0), (int)arg_int(&c, 1))));
 }
 
-static napi_value Prctl(napi_env env, napi_callback_info info) {
-  struct call c = call_begin(env, info);
-  return answer(&c, failed(prctl((int)arg_int(&c, 0), (unsigned long)arg_int(&c, 1), 0, 0, 0)));
-}
-
 static napi_value Sysconf(napi_env env, napi_callback_info info) {
   struct call c = call_begin(env, info);
   return answer(&c, failed(sysconf((int)arg_int(&c, 0))));
-}
-
-static napi_value Setns(napi_env env, napi_callback_info info) {
-  struct call c = call_begin(env, info);
-  return answer(&c, failed(setns((int)arg_int(&c, 0), (int)arg_int(&c, 1))));
-}
-
-static napi_value Unshare(napi_env env, napi_callback_info info) {
-  struct call c = call_begin(env, info);
-  return answer(&c, failed(unshare((int)arg_int(&c, 0))));
 }
 
 // The confined thread's way back, so that it can be confined to one root after another.
@@ -154,10 +138,7 @@ const struct function process_functions[] = {
     {"pidfdOpen", PidfdOpen},
     {"pidfdSendSignal", PidfdSendSignal},
     {"kill", Kill},
-    {"prctl", Prctl},
     {"sysconf", Sysconf},
-    {"setns", Setns},
-    {"unshare", Unshare},
     {"confineThread", ConfineThread},
     {0},
 };

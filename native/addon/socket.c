@@ -79,18 +79,6 @@ static napi_value RecvFds(napi_env env, napi_callback_info info) {
   return result;
 }
 
-static napi_value PeerCredentials(napi_env env, napi_callback_info info) {
-  struct call c = call_begin(env, info);
-  size_t size;
-  int *into = arg_bytes(&c, 1, &size);
-  struct ucred peer;
-  socklen_t length = sizeof peer;
-  if (size != 12) return answer(&c, -EINVAL);
-  if (getsockopt((int)arg_int(&c, 0), SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return answer(&c, -errno);
-  into[0] = peer.pid, into[1] = (int)peer.uid, into[2] = (int)peer.gid;
-  return answer(&c, 0);
-}
-
 #define OUR_NETNS -1
 #define NEW_NETNS -2
 
@@ -189,7 +177,7 @@ static napi_value SocketInNetns(napi_env env, napi_callback_info info) {
 
 const struct function socket_functions[] = {
     {"socketpair", Socketpair},   {"sendFds", SendFds},         {"recvFds", RecvFds},
-    {"netlinkOpen", NetlinkOpen}, {"netnsOf", NetnsOf}, {"peerCredentials", PeerCredentials}, {"poll", Poll},
+    {"netlinkOpen", NetlinkOpen}, {"netnsOf", NetnsOf}, {"poll", Poll},
     {"send", Send},               {"recv", Recv},               {"setsockopt", Setsockopt},
     {"socketInNetns", SocketInNetns},
     {0},
