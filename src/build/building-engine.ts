@@ -15,6 +15,7 @@ export interface BuildOptions extends Omit<BuildRequest, 'context'> {
 export class BuildingEngine extends Engine {
   /** {@link Engine.open} */
   static override async open(options: EngineOptions): Promise<BuildingEngine> {
+    // biome-ignore lint/complexity/noThisInStatic: with the class's name it would open an engine that cannot build
     return (await super.open(options)) as BuildingEngine
   }
 
