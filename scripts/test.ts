@@ -45,7 +45,12 @@ const { status } = spawnSync(
     '--test-reporter=spec',
     ...tests,
   ],
-  { cwd: root, stdio: 'inherit', env: { ...process.env, ...run.env } },
+  {
+    cwd: root,
+    stdio: 'inherit',
+    // npm, which tests run, would keep compiled modules among the temporary files.
+    env: { ...process.env, NODE_COMPILE_CACHE: path.join(root, '.cache/compiled'), ...run.env },
+  },
 )
 const left = await run.finish()
 if (left.length > 0) console.error(`# left behind by the tests:\n${left.join('\n')}`)
