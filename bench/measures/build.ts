@@ -166,7 +166,7 @@ export const buildMeasures: Measure[] = [
     execFileSync('sh', ['-c', 'head -c 1000000000 /dev/urandom > large'], { cwd: folder })
     const dockerfile = 'FROM busybox\nCOPY large /large\n'
     await build(target, { dockerfile, folder })
-    for (const type of ['docker,dest=/dev/null', `local,dest=${folder}/out`]) {
+    for (const type of ['tar,dest=/dev/null', `local,dest=${folder}/out`]) {
       await build(target, { dockerfile, folder, args: ['-o', `type=${type}`] })
     }
   }),
