@@ -12,8 +12,6 @@ import { appendState, readRecord, writeRecord } from './record-file.ts'
 import type { ContainerRecord } from './types.ts'
 
 const RETRY_MILLISECONDS = 1000
-/** Between throwing away and deleting. */
-const QUIET_MILLISECONDS = 30
 
 export class ContainerStore {
   readonly #folder: string
@@ -222,11 +220,11 @@ export class ContainerStore {
   }
 
   #delete(folder: string): void {
-    // Not now: somebody waits for the answer that it is gone, and will ask for more.
-    setTimeout(() => {
+    // After the answer that it is gone has been sent, and at once then: whoever removes wants the space.
+    setImmediate(() => {
       fs.rm(folder, { recursive: true, force: true, maxRetries: 3 }, error => {
         if (error) this.#logger.warn('trash cannot be emptied yet', { folder, error: error.message })
       })
-    }, QUIET_MILLISECONDS).unref()
+    })
   }
 }
