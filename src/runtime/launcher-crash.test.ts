@@ -109,6 +109,14 @@ describe('a launcher among crashes', { skip }, () => {
       launcher.discard(id)
     })
 
+    test('a folder that was being removed is in nobody’s way', async () => {
+      const { id, plan } = request(['true'])
+      fs.mkdirSync(path.join(folder, 'run', id))
+      assert.equal(await launcher.reconnect(id), undefined)
+      const task = await launcher.launch({ id, plan })
+      await task.delete()
+    })
+
     test('a killed shim takes its container along, and that is told', async () => {
       const task = await running('trap "" TERM; sleep 1000')
       linux.kill(shimOf(task.id), 9)

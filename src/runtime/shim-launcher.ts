@@ -118,7 +118,10 @@ class ShimLauncher implements Launcher {
       if (!hasCode(error, 'ENOENT', 'ECONNREFUSED', 'ESRCH', 'ECONNRESET', 'EPIPE')) throw error
     }
     // It may have written the record while we tried.
-    return readExitRecord(path.join(folder, 'exit')) ?? settleLost(folder)
+    const settled = readExitRecord(path.join(folder, 'exit')) ?? (await settleLost(folder))
+    // Neither record nor process: it was being removed. A start needs the place.
+    if (settled === undefined) this.discard(id)
+    return settled
   }
 
   list(): string[] {
