@@ -211,9 +211,9 @@ static int op_ready(struct init *i) {
   reopen_null();
   // The umask is ours to keep until everything is made.
   umask(i->umask);
-  tell(i, 'R', NULL, 0, i->root);
   if (i->sync > 3) syscall(SYS_close_range, 3, i->sync - 1, 0);
   syscall(SYS_close_range, i->sync + 1, ~0U, 0);
+  tell(i, 'R', NULL, 0, -1);
   expect(i, 'S');
   return 0;
 }

@@ -151,9 +151,6 @@ static void sync_ready(struct source *source, uint32_t events) {
       p->failure.detail[sizeof p->failure.detail - 1] = 0;
     }
     if (message[0] == 'R') {
-      // With this hold the container's root outlives its processes: an overlay that goes brings the whole file system below it to the
-      // disk first, and their end would be told only then. It goes when we leave.
-      if (p != &container && passed >= 0) close(passed);
       p->ready = true;
       close_slots();
       p->plan = plan_keep(p->plan, p->plan_length, &p->plan_length);
