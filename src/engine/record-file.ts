@@ -26,20 +26,18 @@ export function readRecord(folder: string): ContainerRecord | undefined {
   }
   const [first, ...states] = text.split('\n')
   const record = JSON.parse(first!) as ContainerRecord
-  let whole = states.pop() === '' // after the last newline
   for (const line of states) {
     try {
       record.state = JSON.parse(line) as ContainerState
     } catch {
-      whole = false
+      // An empty line, or a torn one.
     }
   }
-  if (!whole) writeRecord(folder, record, true) // so that no state is appended to half a line
   return record
 }
 
 export function writeRecord(folder: string, record: ContainerRecord, sync: boolean): void {
-  writeFileDurable(path.join(folder, FILE), `${JSON.stringify(record)}\n`, { sync })
+  writeFileDurable(path.join(folder, FILE), JSON.stringify(record), { sync })
 }
 
 /** Add a state that need not survive a power cut. `false`: the file is too long for that, and wants to be written. */
@@ -47,7 +45,8 @@ export function appendState(folder: string, state: ContainerState): boolean {
   const fd = fs.openSync(path.join(folder, FILE), fs.constants.O_WRONLY | fs.constants.O_APPEND)
   try {
     if (fs.fstatSync(fd).size > LONG) return false
-    fs.writeFileSync(fd, `${JSON.stringify(state)}\n`)
+    // A line of its own, whatever stands before it.
+    fs.writeFileSync(fd, `\n${JSON.stringify(state)}\n`)
     return true
   } finally {
     fs.closeSync(fd)
