@@ -17,6 +17,7 @@ import {
   until,
   withLauncher,
 } from './launcher-testing.ts'
+import type { LaunchPlan } from './plan.ts'
 
 describe('a launcher among crashes', { skip }, () => {
   withLauncher()
@@ -67,14 +68,7 @@ describe('a launcher among crashes', { skip }, () => {
       const { id, plan } = request(['sh', '-c', 'echo before; read line; echo $line; exit 5'], {
         stdin: true,
       })
-      const child = fork(new URL('./testdata/launch-and-stay.ts', import.meta.url), [
-        path.join(folder, 'run'),
-        id,
-        JSON.stringify(plan),
-      ])
-      await once(child, 'message')
-      child.kill('SIGKILL')
-      await once(child, 'exit')
+      await launchAndDie(id, plan)
       const task = (await launcher.reconnect(id)) as Task
       assert.equal(task.started, true)
       const stream = await task.attach({ stdin: true, stdout: true })
@@ -95,13 +89,7 @@ describe('a launcher among crashes', { skip }, () => {
     test('an exit that nobody saw is on record', async () => {
       const { id, plan } = request(['sh', '-c', 'sleep 0.2; exit 6'])
       plan.exit = [{ op: 'record', name: 'status', path: '/proc/sys/kernel/ostype' }]
-      const child = fork(new URL('./testdata/launch-and-stay.ts', import.meta.url), [
-        path.join(folder, 'run'),
-        id,
-        JSON.stringify(plan),
-      ])
-      await once(child, 'message')
-      child.kill('SIGKILL')
+      await launchAndDie(id, plan)
       await until(() => fs.existsSync(path.join(folder, 'run', id, 'exit')))
       const record = (await launcher.reconnect(id)) as ExitRecord
       assert.equal(record.exitCode, 6)
@@ -139,3 +127,15 @@ describe('a launcher among crashes', { skip }, () => {
     })
   })
 })
+
+/** Launch and start it in another process, which is killed then. */
+async function launchAndDie(id: string, plan: LaunchPlan): Promise<void> {
+  const child = fork(new URL('./testdata/launch-and-stay.ts', import.meta.url), [
+    path.join(folder, 'run'),
+    id,
+    JSON.stringify(plan),
+  ])
+  await once(child, 'message')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+}
